@@ -18,6 +18,8 @@ declare namespace Cloudflare {
     RHONE_RECORDS_VIA?: string;
     /** On one machine: the network itself. Absent on Cloudflare, where `fetch` is as direct. */
     NETWORK?: Fetcher;
+    /** On one machine: the network without the machine's own and other private addresses, for tools. */
+    PUBLIC_NETWORK?: Fetcher;
   }
 }
 

@@ -85,3 +85,12 @@ const rateAt = (input: number, rate: Rate): number =>
 
 /** Limits a count to the count that it is part of: providers sometimes report more. */
 const clampPart = (tokens: number | undefined, whole: number): number => Math.min(tokens ?? 0, whole);
+
+/** The usage of two calls. What only one has reported is that one's. */
+export function sumUsage(one: Usage, other: Usage): Usage {
+  const { native: _, ...sum } = one;
+  const counts: Record<string, number> = { ...(sum as Record<string, number>) };
+  for (const [member, count] of Object.entries(other))
+    if (typeof count === "number") counts[member] = (counts[member] ?? 0) + count;
+  return counts;
+}

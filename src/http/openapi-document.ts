@@ -9,6 +9,7 @@ import { nativeSchemas } from "./openapi/components/native.ts";
 import { openaiSchemas } from "./openapi/components/openai.ts";
 import { parameterComponents } from "./openapi/components/parameters.ts";
 import { relayedSchemas } from "./openapi/components/relayed.ts";
+import { runSchemas } from "./openapi/components/runs.ts";
 import { sessionSchemas } from "./openapi/components/sessions.ts";
 import { ERROR_RESPONSES } from "./openapi/responses.ts";
 import { type AppEnv, GEMINI_PATH } from "./request/env.ts";
@@ -80,6 +81,7 @@ function buildDocument(app: OpenAPIHono<AppEnv>): object {
         ...geminiSchemas(),
         ...relayedSchemas(),
         ...sessionSchemas(),
+        ...runSchemas(),
         ...accountSchemas(),
         ...frameSchemas(),
       },
@@ -157,7 +159,8 @@ const TAGS: Record<string, string> = {
   models: "Models of the configured providers",
   safety: "The shield: what may not pass, and what it has decided",
   sessions: "Sessions: stored context and its history",
-  runs: "Runs",
+  runs: "Runs: a model and its tools in a loop, which survives restarts",
+  checkpoints: "Where runs wait for a decision",
   conversations: "OpenAI conversations; each is a session",
   me: "The caller",
   keys: "Keys, their budgets and limits",

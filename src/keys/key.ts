@@ -6,6 +6,7 @@ import { areSecretsEqual } from "../wire/hash.ts";
 import { LEDGER_MIGRATIONS } from "./budget/ledger.ts";
 import { containsRange, isRange } from "./ip-ranges.ts";
 import { type Policy, requireSubset } from "./policy.ts";
+import { SCOPE_SET, withLaterScopes } from "./scopes.ts";
 
 /** A key to create. `payers`: ids of the keys above it, which are charged for its calls as well. `digest`, `hint`: of its secret. */
 export type NewKey = {
@@ -85,7 +86,7 @@ export class Key {
         "INSERT INTO key (id, org, policy, payers, created_by, created_at) VALUES (?, ?, ?, ?, ?, ?)",
         id,
         org,
-        JSON.stringify(policy),
+        toStored(policy),
         JSON.stringify(payers),
         createdBy,
         now,
@@ -144,7 +145,7 @@ export class Key {
     const policy = Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== null)) as Policy;
     requireSubset(policy, actor.policy);
     this.#storage.transact(() => {
-      this.#storage.sql("UPDATE key SET policy = ?", JSON.stringify(policy));
+      this.#storage.sql("UPDATE key SET policy = ?", toStored(policy));
       this.#load();
       this.#enqueueAudit("key.changed", actor.keyId, changes);
     });
@@ -202,7 +203,7 @@ export class Key {
 
   #load(): void {
     [this.#row] = this.#storage.sql<Row>("SELECT * FROM key");
-    this.#policy = this.#row === undefined ? undefined : (JSON.parse(this.#row.policy) as Policy);
+    this.#policy = this.#row === undefined ? undefined : fromStored(this.#row.policy);
   }
 
   /** Enqueues the audit event with the key's entry for lists of keys. Runs in the change's transaction. */
@@ -236,3 +237,12 @@ export function requireAddress(allowed: readonly string[] | undefined, address: 
 export const invalidKey = (): GatewayError => new GatewayError("auth.invalid", "the key is not valid");
 const expiredKey = (message: string): GatewayError => new GatewayError("auth.expired", message);
 const keyNotFound = (): GatewayError => new GatewayError("object.not_found", "there is no such key");
+
+/** The stored form of a policy says of which scopes its list was made. */
+const toStored = (policy: Policy): string => JSON.stringify({ ...policy, scope_set: SCOPE_SET });
+
+/** A key made before a scope existed may do what it could do without. */
+function fromStored(text: string): Policy {
+  const { scope_set: known = 0, ...policy } = JSON.parse(text) as Policy & { scope_set?: number };
+  return { ...policy, scopes: withLaterScopes(policy.scopes, known) };
+}

@@ -59,7 +59,7 @@ const members = {
 /** A request for a new key. Absent limits are inherited from the parent key (`inheritPolicy`). */
 export const newPolicySchema = z.strictObject({
   ...members,
-  scopes: members.scopes.default(["inference", "sessions:read", "sessions:write"]),
+  scopes: members.scopes.default(["inference", "runs:read", "runs:write", "sessions:read", "sessions:write"]),
   budgets: budgetsSchema.default([]),
   limits: limitsSchema.default({}),
   time_zone: timeZoneSchema.default("UTC"),

@@ -1,8 +1,10 @@
 import { autoCompact, type CommandServices } from "../gateway/session/commands.ts";
 import { queryModel } from "../gateway/session/query-model.ts";
+import type { ObjectLifetime } from "../gateway/session/services.ts";
 import { SessionCalls } from "../gateway/session/session-calls.ts";
 import { SessionStreams } from "../gateway/session/session-streams.ts";
 import type { QueryJudge } from "../gateway/shield/judge.ts";
+import { screenResult } from "../gateway/shield/screen-text.ts";
 import { SessionShield } from "../gateway/shield/session-shield.ts";
 import { SessionSockets } from "../gateway/sockets/session-sockets.ts";
 import type { Caller } from "../keys/caller.ts";
@@ -16,8 +18,14 @@ import { getIsolateRouter } from "../platform/router.ts";
 import { shieldFor } from "../platform/safety.ts";
 import { authenticateSocket } from "../platform/socket-auth.ts";
 import { findResponseItems, indexItems } from "../platform/stored-items.ts";
+import { toolNetworkFor } from "../platform/tool-network.ts";
 import { indexTranscript } from "../platform/transcript-index.ts";
 import { loadCatalogue } from "../providers/catalogue.ts";
+import { RunEngine } from "../runs/run-engine.ts";
+import { RunEvents } from "../runs/run-events.ts";
+import { RunStore } from "../runs/run-store.ts";
+import { toApiCheckpoint } from "../runs/run-views.ts";
+import type { RunServices } from "../runs/services.ts";
 import { listInterruptedCalls } from "../session/interrupted-calls.ts";
 import { Lease } from "../session/lease.ts";
 import { toSessionRecord } from "../session/row.ts";
@@ -31,7 +39,7 @@ import { openBlobs } from "../store/blobs.ts";
 import { OutboxSender } from "../store/outbox-sender.ts";
 import type { CallRecord } from "../store/records.ts";
 import { upsertSession } from "../store/sessions.ts";
-import type { Sql } from "../store/sql.ts";
+import type { Sql, Storage } from "../store/sql.ts";
 import { encodeObjectId, objectIdIn } from "../wire/id.ts";
 import { objectStorage } from "./storage.ts";
 
@@ -42,6 +50,7 @@ export class SessionServices {
   readonly objectId: string;
   readonly commands: CommandServices;
   readonly calls: SessionCalls;
+  readonly runs: RunEngine;
   readonly buffer: EventBuffer;
   readonly streams: SessionStreams;
   readonly sockets: SessionSockets;
@@ -49,6 +58,7 @@ export class SessionServices {
   readonly alarm: Alarm;
   readonly #ctx: DurableObjectState;
   readonly #env: Cloudflare.Env;
+  readonly #lifetime: ObjectLifetime;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     this.#ctx = ctx;
@@ -78,7 +88,7 @@ export class SessionServices {
     const state = {
       session: this.session,
       sql: this.sql,
-      lease: new Lease(),
+      lease: new Lease(() => this.runs.requireUnclaimed()),
       shield: new SessionShield(this.sql, env.RHONE_SHIELD_KEY ?? ""),
       blobs: openBlobs(env.BLOBS, this.objectId),
       objectId: this.objectId,
@@ -91,7 +101,7 @@ export class SessionServices {
         shieldFor(env, { caller, requested, session: state.shield, query: this.#queryFor(caller) }, waitUntil),
       budgets: createBudgets(env, waitUntil),
     };
-    const lifetime = {
+    const lifetime = (this.#lifetime = {
       now,
       waitUntil,
       watch: () => this.outbox.scheduleCheck(),
@@ -99,15 +109,19 @@ export class SessionServices {
       requireNoHold: async () => {
         if (this.session.exists) await requireNoHold(env, this.session.row.org, this.session.row.id);
       },
-    };
+    });
     this.commands = {
       state,
       models,
       lifetime,
       list: (record) => this.list(record),
-      stopCalls: () => this.calls.stopAll(),
+      stopCalls: async () => {
+        await this.runs.cancelAll();
+        await this.calls.stopAll();
+      },
       closeSockets: () => this.sockets.closeAll(),
     };
+    this.runs = new RunEngine(this.#runServices(transact), (ms) => this.alarm.scheduleWithin(ms));
     this.sockets = new SessionSockets(
       {
         objectId: this.objectId,
@@ -139,6 +153,41 @@ export class SessionServices {
     });
   }
 
+  /** What the session's runs use. */
+  #runServices(transact: Storage["transact"]): RunServices {
+    const { state, models } = this.commands;
+    const env = this.#env;
+    const waitUntil = (work: Promise<unknown>): void => this.#ctx.waitUntil(work);
+    const store = new RunStore({ sql: this.sql, transact });
+    const events = new RunEvents(this.buffer, waitUntil);
+    const restore: RunServices["restore"] = ({ args, step }, run) => {
+      const call = store.listOf("step", run.id).find(({ n }) => n === step)?.call;
+      return call === undefined ? args : state.shield.restore(args, call, run);
+    };
+    return {
+      store,
+      events,
+      state,
+      models,
+      lifetime: this.#lifetime,
+      network: toolNetworkFor(env),
+      authenticate: ({ org, keyId, address, sessionId }) =>
+        authenticateSocket(
+          { org, keyId, sessionId, isNew: false, isBound: true, ...(address !== undefined && { address }) },
+          env,
+          waitUntil,
+        ),
+      restore,
+      screen: async (text, caller) => screenResult(text, await models.shield(caller, undefined)),
+      announce: (run, checkpoint) => {
+        const execution =
+          checkpoint.execution === undefined ? undefined : store.find("execution", checkpoint.execution);
+        const about = execution && { call: execution.call, args: restore(execution, run) };
+        events.emit(run, { type: "checkpoint.created", checkpoint: toApiCheckpoint(checkpoint, about) });
+      },
+    };
+  }
+
   /** Fails the calls and responses that a crash interrupted, and has their records sent. */
   recover(): void {
     failInterruptedResponses(this.sql);
@@ -147,6 +196,7 @@ export class SessionServices {
       this.streams.interrupt(record);
       void this.#ctx.storage.setAlarm(record.endedAt);
     }
+    this.runs.recover();
   }
 
   /** Waits until everything written is on disk, then sends the outbox. */

@@ -17,6 +17,7 @@ import type { Caller } from "../keys/caller.ts";
 import { findJournalEntry, removeJournalEntry } from "../platform/journal-stubs.ts";
 import { loadRouter } from "../platform/router.ts";
 import { readAttachment } from "../platform/socket-auth.ts";
+import { performOnRun, type RunCommand } from "../runs/run-api.ts";
 import { type CallStart, type CallState, findCallState } from "../session/calls.ts";
 import { importBranch } from "../session/history/branch.ts";
 import { toApiSession } from "../session/history/views.ts";
@@ -163,6 +164,11 @@ export class SessionObject extends DurableObject {
     return await this.#respond(caller.org, ({ commands }) => runConversationCommand(command, id, caller, commands));
   }
 
+  /** An operation on a run of this session; see runs/run-api.ts. */
+  async run(command: RunCommand, caller: Caller): Promise<Response> {
+    return await this.#respond(caller.org, ({ runs }) => performOnRun(command, caller, runs));
+  }
+
   /** A response of OpenAI's API that is stored here; see gateway/session/response-queries.ts. */
   async recall(query: ResponseQuery, caller: Caller): Promise<Response> {
     return await this.#respond(caller.org, ({ commands, streams, calls }) =>
@@ -249,14 +255,15 @@ export class SessionObject extends DurableObject {
   }
 
   override async alarm(): Promise<void> {
-    const { alarm, session, sql, outbox, calls, buffer } = this.#services;
+    const { alarm, session, sql, outbox, calls, runs, buffer } = this.#services;
     alarm.onAlarm();
     if (!session.exists && !isStored(sql)) return;
     if (session.exists) buffer.flush();
     const recordsIn = session.recordIfDue();
     if (recordsIn !== undefined) alarm.scheduleWithin(recordsIn);
     const hasUnsent = await outbox.settle();
-    if (calls.areRunning) alarm.scheduleWithin(HEARTBEAT);
+    if (calls.areRunning || runs.areRunning) alarm.scheduleWithin(HEARTBEAT);
+    if (session.exists) runs.wake();
     const dropsAt = session.exists ? buffer.dropExpired() : undefined;
     if (dropsAt !== undefined) alarm.scheduleWithin(dropsAt - Date.now());
     // A deleted session's database goes once its last records are delivered.

@@ -68,7 +68,11 @@ export type Config = {
   defaults: Defaults;
   cors: Cors;
   records: RecordsConfig;
+  tools: ToolsConfig;
 };
+
+/** Where tools may go. `registered`: origins also if they are private; `own`: hosts that no tool may call, as the gateway's own. */
+type ToolsConfig = { registered: ReadonlySet<string>; own: ReadonlySet<string> };
 
 /**
  * `via`: absent, it is `direct` on one machine and `queue` on Cloudflare. `sliceMs`: the time of calls that files have.
@@ -135,6 +139,7 @@ const schema = z
       })
       .partial(),
     cors: z.strictObject({ origins: z.array(origin) }),
+    tools: z.strictObject({ origins: z.array(origin), own_hosts: z.array(z.string().min(1)) }).partial(),
     records: z
       .strictObject({
         via: z.enum(RECORDS_VIA),
@@ -170,7 +175,7 @@ export function readConfig(text: string | undefined): Config {
   if (input === undefined) throw new ConfigError("RHONE_CONFIG: expected JSON");
   const parsed = schema.safeParse(input);
   if (!parsed.success) throw new ConfigError(formatIssue(parsed.error, "RHONE_CONFIG"));
-  const { aliases = {}, routes = {}, cooldown, defaults, cors, records, ...policy } = parsed.data;
+  const { aliases = {}, routes = {}, cooldown, defaults, cors, records, tools, ...policy } = parsed.data;
   const config: Config = {
     aliases: lowerCaseKeys(aliases),
     routes: new Map([...lowerCaseKeys(routes)].map(([model, route]) => [model, toRoute(route)])),
@@ -179,6 +184,7 @@ export function readConfig(text: string | undefined): Config {
     defaults: toDefaults(defaults),
     cors: { origins: new Set(cors?.origins) },
     records: toRecordsConfig(records),
+    tools: { registered: new Set(tools?.origins), own: new Set(tools?.own_hosts?.map((host) => host.toLowerCase())) },
   };
   for (const alias of config.aliases.keys()) resolveAlias(alias, config.aliases);
   return config;

@@ -1,6 +1,9 @@
+import { hashTurn, ROOT } from "../canonical/turn-hash.ts";
 import type { Loss, Message } from "../canonical/types.ts";
+import type { CallRecord } from "../store/records.ts";
+import { withPrefix } from "../wire/id.ts";
 import type { Instructions } from "./row.ts";
-import type { Turn, WireItems } from "./turns.ts";
+import { listPendingCalls, type Turn, type WireItems } from "./turns.ts";
 
 /** The part of a call's request that decides where in the session it continues. */
 export type TurnInput = {
@@ -41,3 +44,19 @@ export type CompletedTurn = {
   reply: readonly Message[];
   instructions?: Instructions;
 };
+
+/** The turn that a completed call becomes. */
+export function toTurn(record: Pick<CallRecord, "id" | "endedAt">, completed: CompletedTurn): Turn {
+  const { parent } = completed.context;
+  return {
+    id: withPrefix(record.id, "turn"),
+    parent: parent?.id,
+    kind: "call",
+    depth: (parent?.depth ?? 0) + 1,
+    ...hashTurn(parent?.chain ?? ROOT, completed.requested, completed.reply),
+    open: listPendingCalls(completed.reply),
+    input: completed.input,
+    output: completed.output,
+    createdAt: record.endedAt,
+  };
+}

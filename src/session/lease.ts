@@ -3,26 +3,51 @@ import { GatewayError } from "../canonical/error.ts";
 /** How long a call waits for a busy session before it fails with `session.busy`. Milliseconds. */
 const MAX_WAIT_MS = 30_000;
 
-/** Gives a session to one call at a time; the others wait in the order of their arrival. */
+/**
+ * Gives a session to one call at a time; the others wait in the order of their arrival. A run that waits has a claim: no other call gets
+ * the lease meanwhile.
+ */
 export class Lease {
+  /** Throws `session.busy` while there is a claim. */
+  readonly #requireUnclaimed: () => void;
   #isTaken = false;
   readonly #waiting: (() => void)[] = [];
 
+  constructor(requireUnclaimed: () => void = () => {}) {
+    this.#requireUnclaimed = requireUnclaimed;
+  }
+
   /**
    * Resolves to the function that releases the lease; a second call of it does nothing. `reject` throws `session.busy` at
-   * once if the lease is taken, `queue` after MAX_WAIT_MS.
+   * once if the lease is taken, `queue` after MAX_WAIT_MS; both if the session is claimed.
    */
   async acquire(onBusy: "queue" | "reject"): Promise<() => void> {
-    if (this.#isTaken) {
-      if (onBusy === "reject") throw busy("another call is running on this session");
-      await this.#wait();
+    if (this.#isTaken && onBusy === "reject") throw busy("another call is running on this session");
+    const release = await this.acquireClaimed();
+    try {
+      this.#requireUnclaimed();
+      return release;
+    } catch (thrown) {
+      release();
+      throw thrown;
     }
+  }
+
+  /** `acquire` for the run that has the claim. */
+  async acquireClaimed(): Promise<() => void> {
+    if (this.#isTaken) await this.#wait();
     return this.#grant();
   }
 
-  /** The function that releases the lease; undefined if it is taken. */
+  /** The function that releases the lease; undefined if it is taken, or the session is claimed. */
   tryAcquire(): (() => void) | undefined {
-    return this.#isTaken ? undefined : this.#grant();
+    if (this.#isTaken) return undefined;
+    try {
+      this.#requireUnclaimed();
+    } catch {
+      return undefined;
+    }
+    return this.#grant();
   }
 
   #grant(): () => void {

@@ -1,5 +1,4 @@
 import { GatewayError } from "../canonical/error.ts";
-import { hashTurn, ROOT } from "../canonical/turn-hash.ts";
 import type { Message } from "../canonical/types.ts";
 import { enqueue } from "../store/outbox.ts";
 import type { CallRecord } from "../store/records.ts";
@@ -8,7 +7,7 @@ import type { Sql, Storage } from "../store/sql.ts";
 import { createdAtOf, withPrefix } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { type CallStart, endCall, isOfConversation, startCall } from "./calls.ts";
-import type { CompletedTurn, Context, TurnInput } from "./context.ts";
+import { type CompletedTurn, type Context, toTurn, type TurnInput } from "./context.ts";
 import { type Continuation, findContinuation, findContinuationOf, type TranscriptReading } from "./continuation.ts";
 import { recordEvent, type SessionEvent } from "./events.ts";
 import {
@@ -23,7 +22,7 @@ import {
 import { hasTombstone, isStored, leaveTombstone, listTables, migrateSession } from "./schema.ts";
 import { type StoredResponse, storeResponse } from "./stored-responses.ts";
 import { TranscriptMemory } from "./transcript-memory.ts";
-import { findTurn, hasAnyTurn, insertTurn, listPendingCalls, readPath, readTurnIndex, type Turn } from "./turns.ts";
+import { findTurn, hasAnyTurn, insertTurn, readPath, readTurnIndex, type Turn } from "./turns.ts";
 
 export type { CompletedTurn, Context, PreviewedContext, TurnInput } from "./context.ts";
 export type { Instructions } from "./row.ts";
@@ -170,42 +169,42 @@ export class Session {
   }
 
   /**
-   * Adds the turn, ends the call and enqueues its record, in one transaction. The head moves to the turn, unless the turn is
-   * beside it; a stateless call that does not say moves it from its parent only.
+   * Adds the turn, ends the call and enqueues its record, in one transaction. The head moves to the turn, unless it is
+   * beside it; a stateless call that does not say moves it from its parent only. `response`: stored with it, as is what `also` writes.
    */
-  commit(record: CallRecord, completed: CompletedTurn, response?: StoredResponse): Turn {
-    const { parent, isBeside } = completed.context;
-    const turn: Turn = {
-      id: withPrefix(record.id, "turn"),
-      parent: parent?.id,
-      kind: "call",
-      depth: (parent?.depth ?? 0) + 1,
-      ...hashTurn(parent?.chain ?? ROOT, completed.requested, completed.reply),
-      open: listPendingCalls(completed.reply),
-      input: completed.input,
-      output: completed.output,
-      createdAt: record.endedAt,
-    };
-    const isNext = (parent?.id ?? null) === this.row.head;
+  commit(record: CallRecord, completed: CompletedTurn, response?: StoredResponse, also = (): void => {}): Turn {
+    const turn = toTurn(record, completed);
+    const { isBeside } = completed.context;
+    const isNext = (turn.parent ?? null) === this.row.head;
     const moves =
       isBeside === undefined ? record.contextMode === "stateful" || isNext : this.#mayMoveHead(isBeside, record);
-    const changes = {
-      updatedAt: record.endedAt,
-      ...(moves && {
-        head: turn.id,
-        depth: turn.depth,
-        ...changeInstructions(completed.instructions, this.instructions),
-      }),
-    };
-    const insert = (): void => {
-      this.#insert(turn);
+    this.add(turn, { moves, instructions: completed.instructions, callRecord: record }, () => {
       endCall(this.#sql, record);
       if (response !== undefined) storeResponse(this.#sql, response);
-    };
-    const isRecorded = this.#isRecordDue();
-    this.#write({ ...this.row, ...changes }, insert, { callRecord: record, isRecorded });
-    if (moves) this.#path = isNext ? this.#path && [...this.#path, turn] : undefined;
+      also();
+    });
     return turn;
+  }
+
+  /** Adds a turn that `toTurn` has made, in one transaction with `alsoWrite`. `moves`: it becomes the head. */
+  add(
+    turn: Turn,
+    {
+      moves,
+      instructions,
+      callRecord,
+    }: { moves: boolean; instructions?: Instructions | undefined; callRecord?: CallRecord },
+    alsoWrite: () => void,
+  ): void {
+    const isNext = (turn.parent ?? null) === this.row.head;
+    const head = { head: turn.id, depth: turn.depth, ...changeInstructions(instructions, this.instructions) };
+    const changed = { ...this.row, updatedAt: turn.createdAt, ...(moves && head) };
+    const insert = (): void => {
+      this.#insert(turn);
+      alsoWrite();
+    };
+    this.#write(changed, insert, { ...(callRecord && { callRecord }), isRecorded: this.#isRecordDue() });
+    if (moves) this.#path = isNext ? this.#path && [...this.#path, turn] : undefined;
   }
 
   /** A call of the main conversation that began before that of the head was abandoned for it. */
@@ -230,8 +229,9 @@ export class Session {
   }
 
   /** Ends a call that made no turn. The head does not move; `received`: the wire items that arrived, as JSON text, stored with the call. */
-  fail(record: CallRecord, received?: string, response?: StoredResponse): void {
+  fail(record: CallRecord, received?: string, response?: StoredResponse, also = (): void => {}): void {
     this.#storage.transact(() => {
+      also();
       // The record is enqueued even if the session was deleted while the call ran: the call is still charged and listed.
       enqueue(this.#sql, record);
       if (this.#row === undefined) return;

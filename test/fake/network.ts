@@ -1,6 +1,7 @@
 import { answer } from "./dialects.ts";
 import { answerEndpoint } from "./endpoints.ts";
 import { answerOdd } from "./odd.ts";
+import { answerTool } from "./tools.ts";
 
 /** Whatever a test does not stub lands here, in Node, as a real network stream; nothing reaches the network. */
 export async function answerNetwork(request: Request): Promise<Response> {
@@ -16,4 +17,5 @@ const HOSTS: Record<string, (request: Request) => Response | Promise<Response>> 
   "echo.test": echo,
   "more.test": answerEndpoint,
   "odd.test": answerOdd,
+  "tools.example.com": answerTool,
 };

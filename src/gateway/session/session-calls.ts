@@ -145,7 +145,7 @@ export class SessionCalls {
     return parseSessionRequest(requestText, sessionCall, { transcripts, find });
   }
 
-  /** Undefined: the call may run beside the one that has the lease. Throws `session.busy`. */
+  /** Undefined: the call may run beside the one that has the lease, or the run that waits. Throws `session.busy`. */
   async #acquireLease({ rhone }: ParsedRequest): Promise<(() => void) | undefined> {
     const { state, models } = this.#services;
     const onBusy = rhone.on_busy ?? models.router().config.defaults.onBusy;

@@ -1,6 +1,6 @@
 import { parseJsonField, type RequestText } from "../../surfaces/request.ts";
 import type { RhoneRequest } from "../../surfaces/rhone.ts";
-import { isObject } from "../../wire/json.ts";
+import { isObject, parseJson } from "../../wire/json.ts";
 import { scanObject } from "../../wire/scan.ts";
 import { sliceSpan } from "../../wire/splice.ts";
 import type { CallShield } from "./call-shield.ts";
@@ -21,4 +21,15 @@ function labelsIn({ text, members }: RequestText): Pick<RhoneRequest, "metadata"
   if (!isObject(rhone)) return {};
   const { metadata, tags } = rhone as RhoneRequest;
   return { ...(metadata !== undefined && { metadata }), ...(tags !== undefined && { tags }) };
+}
+
+/** The text of a tool's result behind the shield. Throws `safety.policy_denied`. */
+export function screenResult(text: string, shield: CallShield | undefined): string {
+  if (shield === undefined) return text;
+  const json = JSON.stringify({ input: [{ type: "tool_result", id: "-", content: text }] });
+  const screened = shield.screenRequest(json);
+  shield.requireAllowed();
+  if (screened === json) return text;
+  const { input } = parseJson(screened) as { input: { content: string }[] };
+  return input[0]!.content;
 }

@@ -33,17 +33,6 @@ const routes = {
       ...errorResponses(404),
     },
   }),
-  run: createRoute({
-    method: "get",
-    path: "/v1/runs/{id}",
-    operationId: "runs.get",
-    summary: "Returns a run; a plain call is a run of one call",
-    request: { params },
-    responses: {
-      200: describedResponse("The run", "Run"),
-      ...errorResponses(404),
-    },
-  }),
 };
 
 /** Calls and runs of a session, newest first, and single ones by id, also of sessions that were deleted. */
@@ -51,9 +40,6 @@ export function callRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.call, async (c) =>
     c.json(await find(c.env, c.var.caller.org, c.req.valid("param").id, "call"), 200),
   );
-  app.openapi(routes.run, async (c) => {
-    return c.json(runOf(await find(c.env, c.var.caller.org, c.req.valid("param").id, "run")), 200);
-  });
 }
 
 /** A call as the run of one call that it is. */
@@ -95,7 +81,7 @@ type KnownCall = Partial<CallRecord> &
   Pick<CallRecord, "id" | "sessionId" | "keyId" | "surface" | "modelAsked" | "createdAt">;
 
 /** As the API returns it: snake_case, times in RFC 3339, unknown members absent. */
-function toApiRecord(record: KnownCall): ApiCall {
+export function toApiRecord(record: KnownCall): ApiCall {
   const { usage, latency, attempts } = record;
   return withoutUndefined<ApiCall>({
     id: record.id,

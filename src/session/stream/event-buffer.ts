@@ -67,9 +67,10 @@ export class EventBuffer {
     return this.#newest;
   }
 
-  /** Starts a call's stream. */
-  start(call: string): void {
-    this.#live.set(call, { first: this.lastId + 1, events: 0, isStored: false });
+  /** Starts a stream; or goes on with one that has ended, whose last event has the number `events`. */
+  start(call: string, events = 0): void {
+    const first = (events === 0 ? undefined : this.#findStream(call)?.first) ?? this.lastId + 1;
+    this.#live.set(call, { first, events, isStored: false });
   }
 
   /** Adds whole blocks to a started stream; ignored if the stream is not live. */

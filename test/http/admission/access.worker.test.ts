@@ -24,6 +24,7 @@ const pathOf = (pattern: string): string =>
   pattern
     .replace(":call{.+}", "nobody:generateContent")
     .replace(":call{.+:[a-z-]+}", "sess_x:pause")
+    .replace(":call{.+:[a-z]+}", "x:cancel")
     .replace("/keys/:call", "/keys/key_x:revoke")
     .replace(/\/:\w+\{\.\+:([a-z]+)\}/, "/x:$1")
     .replace(/\/:\w+(\{[^/]*\})?/g, "/x");

@@ -173,16 +173,6 @@ export const nativeSchemas = (): Components => ({
   }),
   CallError: object({ code: text, message: text, status: integer }),
   // A plain call is a run of one call; their ids differ only in the prefix.
-  Run: object({
-    id: text,
-    object: literal("run"),
-    session_id: text,
-    status: CALL_STATUS,
-    "stop_reason?": STOP_REASON,
-    created_at: time,
-    "ended_at?": time,
-    calls: arrayOf(ref("Call")),
-  }),
 });
 
 const INDEX = describe(integer, "Of the block in the output.");

@@ -31,6 +31,7 @@ export const parameterComponents = (): Components => ({
   Model: { name: "model", in: "path", required: true, schema: text },
   // A call, and the place in its stream from which to continue.
   CallId: { name: "id", in: "path", required: true, schema: text },
+  RunId: { name: "id", in: "path", required: true, schema: text },
   After: {
     name: "after",
     in: "query",

@@ -1,0 +1,114 @@
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { GatewayError, invalid } from "../../canonical/error.ts";
+import { newCallIds } from "../../platform/journal-stubs.ts";
+import { requireStub, sessionObjectId, stubForId } from "../../platform/session-stubs.ts";
+import type { RunCommand } from "../../runs/run-api.ts";
+import { readText } from "../../surfaces/body.ts";
+import { SURFACES } from "../../surfaces/index.ts";
+import { readMembers } from "../../surfaces/request.ts";
+import { newId } from "../../wire/id.ts";
+import { requireOwnObject } from "../admission/client-token.ts";
+import { describedResponse, errorResponses } from "../openapi/responses.ts";
+import type { AppEnv } from "../request/env.ts";
+import { findKnownCall, runOf, toApiRecord } from "../sessions/calls.ts";
+import { answer } from "./answer.ts";
+import { documentRuns, PARTS } from "./run-document.ts";
+
+type Http = Context<AppEnv>;
+
+const params = z.object({ id: z.string() });
+
+/** Runs: a model and tools in a loop, in the object of a session. */
+export function runRoutes(app: OpenAPIHono<AppEnv>): void {
+  app.post("/v1/runs", async (c) => await create(c, false));
+  app.post("/v1/runs:stream", async (c) => await create(c, true));
+  app.get("/v1/runs/:run{.+:stream}", async (c) => {
+    const id = c.req.param("run").slice(0, -":stream".length);
+    return await perform(c, id, { do: "follow", id, after: after(c) });
+  });
+  app.post("/v1/runs/:call{.+:[a-z]+}", async (c) => {
+    const call = c.req.param("call");
+    const id = call.slice(0, call.lastIndexOf(":"));
+    const verb = call.slice(id.length + 1);
+    if (verb === "cancel") return await perform(c, id, { do: "cancel", id });
+    if (verb !== "resume" && verb !== "interrupt") throw new GatewayError("route.not_found", "there is no such route");
+    return await perform(c, id, { do: verb, id, body: await readText(c.req.raw) });
+  });
+  for (const [part, { do: what }] of Object.entries(PARTS))
+    app.get(`/v1/runs/:id/${part}`, async (c) => {
+      const id = c.req.param("id");
+      return await perform(c, id, { do: what, id });
+    });
+  app.get("/v1/runs/:id/effective-request", async (c) => {
+    const id = c.req.param("id");
+    return await perform(c, id, { do: "request", id });
+  });
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/v1/runs/{id}",
+      operationId: "runs.get",
+      summary: "Returns a run; a plain call is a run of one call",
+      request: { params },
+      responses: { 200: describedResponse("The run", "Run"), ...errorResponses(404) },
+    }),
+    async (c) => (await show(c, c.req.valid("param").id)) as never,
+  );
+  documentRuns(app.openAPIRegistry);
+}
+
+/** A run that the gateway has driven, or else the call that is one. */
+async function show(c: Http, id: string): Promise<Response> {
+  const { caller } = c.var;
+  const stub = stubForId(c.env.SESSIONS, "run", id);
+  try {
+    if (stub !== undefined) return await answer(stub, { do: "show", id }, c);
+  } catch (thrown) {
+    if (!(thrown instanceof GatewayError) || thrown.code !== "object.not_found") throw thrown;
+  }
+  return c.json(runOf(toApiRecord(await findKnownCall(c.env, caller.org, id, "run"))));
+}
+
+/** Starts a run in its session's object. */
+async function create(c: Http, isStream: boolean): Promise<Response> {
+  const {
+    env,
+    var: { caller },
+  } = c;
+  const text = await readText(c.req.raw);
+  const { rhone, members } = readMembers(text, c.req.raw.headers, SURFACES.native);
+  const named = rhone.session_id;
+  const createdAt = Date.now();
+  const at = named === undefined ? undefined : sessionObjectId(env.SESSIONS, caller.org, named);
+  requireOwnObject(caller, at, env);
+  const made = newCallIds(env, createdAt, false);
+  const objectId = at ?? made.objectId;
+  const address = c.req.header("cf-connecting-ip");
+  const wantsStream = members.findLast(({ key }) => key === "stream");
+  const command: RunCommand = {
+    do: "create",
+    id: newId("run", createdAt, objectId),
+    sessionId: named ?? made.sessionId,
+    isNew: at === undefined,
+    text,
+    stream:
+      isStream || (wantsStream !== undefined && text.slice(wantsStream.value.start, wantsStream.value.end) === "true"),
+    ...(address !== undefined && { address }),
+  };
+  return await answer(requireStub(env.SESSIONS, objectId), command, c);
+}
+
+async function perform(c: Http, id: string, command: RunCommand): Promise<Response> {
+  const stub = stubForId(c.env.SESSIONS, "run", id);
+  if (stub === undefined) throw new GatewayError("object.not_found", "there is no such run");
+  return await answer(stub, command, c);
+}
+
+/** The number of the last received event, as for the stream of a call. */
+function after({ req }: Http): number {
+  const header = req.header("last-event-id");
+  const [param, text] = header === undefined ? ["after", req.query("after") ?? "0"] : ["last-event-id", header];
+  if (!/^\d{1,15}$/.test(text)) throw invalid(param, "expected the number of an event, as in 12");
+  return Number(text);
+}

@@ -1,0 +1,167 @@
+import type { ModelResponse, ToolCall } from "../canonical/types.ts";
+import { sha256 } from "../wire/hash.ts";
+import { newId } from "../wire/id.ts";
+import type { JsonObject } from "../wire/json.ts";
+import { effectOf, type RunDefinition, type RunTool, schemaOf } from "./definition.ts";
+import { judgeCall, type ToolVerdict } from "./policy.ts";
+import type { Execution, ExecutionStatus, Run, RunCheckpoint } from "./run.ts";
+import { readArguments } from "./tools/arguments.ts";
+import { toShown } from "./tools/shown-result.ts";
+
+/** Calls of one tool with the same arguments after which it is not run again. */
+const MAX_REPEATS = 3;
+/** Calls of one reply. */
+const MAX_BATCH = 16;
+
+/** The calls of a reply as they are to be executed, with the checkpoints at which they wait. */
+export type Batch = { executions: Execution[]; checkpoints: RunCheckpoint[] };
+
+type BatchContext = {
+  definition: RunDefinition;
+  step: number;
+  earlier: readonly Execution[];
+  now: number;
+  objectId: string;
+};
+
+/** The tool calls of a reply, in order. */
+export const toolCallsOf = ({ messages }: Pick<ModelResponse, "messages">): ToolCall[] =>
+  messages.flatMap(({ blocks }) => blocks.filter((block) => block.kind === "tool_call"));
+
+/**
+ * Decides about each call of a reply: what is wrong with it is its result at once. `isWhole`: the reply is; nothing of one that was cut
+ * off is executed. `earlier`: all executions of the run so far.
+ */
+export function planBatch(
+  run: Run,
+  calls: readonly ToolCall[],
+  isWhole: boolean,
+  { definition, step, earlier, now, objectId }: BatchContext,
+): Batch {
+  const checkpoints: RunCheckpoint[] = [];
+  const executions: Execution[] = [];
+  for (const [place, call] of calls.entries()) {
+    const tool = definition.tools.find(({ name }) => name === call.name);
+    const digest = sha256(call.arguments);
+    const base: Execution = {
+      id: newId("tex", now, objectId),
+      run: run.id,
+      step,
+      place,
+      call: call.id,
+      name: call.name,
+      kind: tool?.type ?? "unknown",
+      effect: tool === undefined ? "unknown" : effectOf(tool),
+      definition: tool === undefined ? "" : digestTool(tool),
+      args: call.arguments,
+      digest,
+      status: "failed",
+      attempt: 0,
+      createdAt: now,
+    };
+    const same = [...earlier, ...executions].filter((one) => one.name === call.name && one.digest === digest);
+    const refusal = isWhole
+      ? findRefusal(call, { tool, definition, place, repeats: same.length, used: run.toolCalls + place })
+      : "The reply was cut off: none of its calls was made.";
+    if (refusal !== undefined) {
+      executions.push(settleExecution(base, { status: "failed", text: refusal, isError: true }, now));
+      continue;
+    }
+    const verdict = judge(tool!, call, definition);
+    if (verdict.do === "deny") {
+      const text = `The policy of this run does not allow this call of ${call.name}.`;
+      executions.push(settleExecution(base, { status: "denied", text, isError: true }, now));
+      continue;
+    }
+    executions.push({ ...base, ...(verdict.do === "ask" ? { status: "awaiting_approval" } : toOpen(tool!, now)) });
+    if (verdict.do === "ask") checkpoints.push(toApproval(run, executions.at(-1)!, verdict, { now, objectId }));
+  }
+  return { executions, checkpoints };
+}
+
+/** Why a call is not made at all; undefined: it is. */
+function findRefusal(
+  call: ToolCall,
+  about: { tool: RunTool | undefined; definition: RunDefinition; place: number; repeats: number; used: number },
+): string | undefined {
+  const { tool, definition, place, repeats, used } = about;
+  if (tool === undefined) {
+    const names = definition.tools.map(({ name }) => name).join(", ");
+    return `There is no tool named ${call.name}. The tools are: ${names}.`;
+  }
+  if (place >= MAX_BATCH) return `A reply may have ${MAX_BATCH} calls at most; this one was not made.`;
+  if (used >= definition.limits.max_tool_calls)
+    return "The run's limit of tool calls is reached; this one was not made.";
+  if (repeats >= MAX_REPEATS)
+    return `${call.name} was called ${repeats} times with these arguments; it is not called again.`;
+  const read = readArguments(call.arguments, schemaOf(tool));
+  return "problem" in read ? `Not called: ${read.problem}.` : undefined;
+}
+
+function judge(tool: RunTool, call: ToolCall, { policy }: RunDefinition): ToolVerdict {
+  const read = readArguments(call.arguments, undefined);
+  const args: JsonObject = "args" in read ? read.args : {};
+  return judgeCall({ name: tool.name, kind: tool.type, effect: effectOf(tool), own: tool.policy }, args, policy);
+}
+
+/** What a call that may be made waits for. */
+export function toOpen(tool: RunTool, now: number): Pick<Execution, "status"> & { dueAt?: number } {
+  if (tool.type !== "function") return { status: "ready" };
+  return { status: "awaiting_client", ...(tool.timeout_ms !== undefined && { dueAt: now + tool.timeout_ms }) };
+}
+
+const toApproval = (
+  run: Run,
+  { id, name, definition, digest }: Execution,
+  { expiresSeconds, approver }: ToolVerdict,
+  { now, objectId }: { now: number; objectId: string },
+): RunCheckpoint => ({
+  id: newId("chk", now, objectId),
+  run: run.id,
+  kind: "approval",
+  status: "open",
+  execution: id,
+  approver,
+  bound: { keyId: run.keyId, tool: name, definition, digest },
+  createdAt: now,
+  expiresAt: now + expiresSeconds * 1000,
+});
+
+/** How long a person may take to say what became of an execution. Milliseconds. */
+const UNKNOWN_EXPIRY_MS = 30 * 86_400_000;
+
+/** Where an execution of which is not known whether it has happened waits for a person who knows. */
+export const toUnknownCheckpoint = (
+  run: Run,
+  { id, name, definition, digest }: Execution,
+  { now, objectId }: { now: number; objectId: string },
+): RunCheckpoint => ({
+  id: newId("chk", now, objectId),
+  run: run.id,
+  kind: "unknown",
+  status: "open",
+  execution: id,
+  approver: "any",
+  bound: { keyId: run.keyId, tool: name, definition, digest },
+  createdAt: now,
+  expiresAt: now + UNKNOWN_EXPIRY_MS,
+});
+
+/** An execution with its result. */
+export const settleExecution = (
+  execution: Execution,
+  { status, text, isError }: { status: ExecutionStatus; text: string; isError: boolean },
+  now: number,
+): Execution => ({ ...execution, status, result: text, isError, endedAt: now });
+
+export const digestTool = (tool: RunTool): string => sha256(JSON.stringify(tool));
+
+/** The results of a step as the next one's input, in the order of its calls: every call has one. */
+export const toResultBlocks = (executions: readonly Execution[]): JsonObject[] =>
+  executions.map(({ call, name, args, result = "", isError, isEdited }) => ({
+    type: "tool_result",
+    id: call,
+    name,
+    content: toShown(isEdited ? `${result}\n\n[A person changed the arguments of this call to ${args}]` : result),
+    ...(isError && { is_error: true }),
+  }));

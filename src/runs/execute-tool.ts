@@ -1,0 +1,79 @@
+import { tryParseJson, isObject } from "../wire/json.ts";
+import { sleep } from "../wire/time.ts";
+import type { RunTool } from "./definition.ts";
+import type { Effect } from "./policy.ts";
+import type { Execution, ExecutionStatus } from "./run.ts";
+import { ToolFetchError, type ToolNetwork } from "./tools/bounded-fetch.ts";
+import { callWebhook } from "./tools/http-tool.ts";
+import { NATIVE_TOOLS, type ToolOutput } from "./tools/native-tools.ts";
+import { UrlRefusal } from "./tools/public-url.ts";
+
+/** What an execution has come to. `text`: for the model. */
+export type Executed = { status: ExecutionStatus; text: string; isError: boolean };
+
+type Surroundings = {
+  network: ToolNetwork;
+  now: () => number;
+  /** Aborts with `STOPPED` where the run ends, or is interrupted. */
+  signal: AbortSignal;
+  session: string;
+};
+
+/** Why an execution is broken off: its run has been stopped. Compared by identity. */
+export const STOPPED = new Error("the run was stopped");
+
+/** Tries of what may be repeated, in one execution, and the pause before the second. Milliseconds. */
+const MAX_TRIES = 3;
+const PAUSE_MS = 200;
+
+/** Whether a tool may run twice. */
+export const isRepeatable = (effect: Effect): boolean => effect === "read_only" || effect === "idempotent";
+
+/**
+ * Has a tool run once, or more often if that changes nothing. Never rejects: what went wrong is shown to the model, unless it is not known
+ * whether a tool that must not run twice has run (`unknown`). `args`: JSON text.
+ */
+export async function executeTool(
+  tool: Exclude<RunTool, { type: "function" }>,
+  { execution, args, timeoutMs }: { execution: Execution; args: string; timeoutMs: number },
+  surroundings: Surroundings,
+): Promise<Executed> {
+  const timeout = AbortSignal.timeout(timeoutMs);
+  const signal = AbortSignal.any([surroundings.signal, timeout]);
+  for (let tries = 1; ; tries++) {
+    try {
+      const { text, isError } = await runOnce(tool, { execution, args }, { ...surroundings, signal });
+      return { status: isError ? "failed" : "succeeded", text, isError };
+    } catch (thrown) {
+      const mayRepeat = isRepeatable(execution.effect);
+      if (mayRepeat && thrown instanceof ToolFetchError && tries < MAX_TRIES) {
+        await sleep(PAUSE_MS * 2 ** (tries - 1), signal).catch(() => {});
+        if (!signal.aborted) continue;
+      }
+      if (surroundings.signal.aborted) return failedAs("cancelled", "The run was stopped while the tool was running.");
+      if (thrown instanceof UrlRefusal) return failedAs("failed", `The URL is refused: ${thrown.message}.`);
+      if (!mayRepeat && (timeout.aborted || thrown instanceof ToolFetchError))
+        return failedAs("unknown", "Whether the tool has run is not known.");
+      if (timeout.aborted) return failedAs("timed_out", `The tool did not answer within ${timeoutMs / 1000} s.`);
+      return failedAs("failed", thrown instanceof ToolFetchError ? `${thrown.message}.` : "The tool failed.");
+    }
+  }
+}
+
+const failedAs = (status: ExecutionStatus, text: string): Executed => ({ status, text, isError: true });
+
+async function runOnce(
+  tool: Exclude<RunTool, { type: "function" }>,
+  { execution, args }: { execution: Execution; args: string },
+  { network, now, signal, session }: Surroundings,
+): Promise<ToolOutput> {
+  if (tool.type === "http") {
+    const { id, run, name } = execution;
+    const { url, headers = {} } = tool;
+    const sent = { id, run, session, name, args };
+    return await callWebhook({ url, headers, secret: undefined }, sent, { network, signal, now: now() });
+  }
+  const parsed = tryParseJson(args);
+  const context = { now: now(), hosts: tool.hosts, network, signal };
+  return await NATIVE_TOOLS[tool.name].run(isObject(parsed) ? parsed : {}, context);
+}

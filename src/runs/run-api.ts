@@ -1,0 +1,141 @@
+import { GatewayError, invalid } from "../canonical/error.ts";
+import type { Caller } from "../keys/caller.ts";
+import { parseJsonField } from "../surfaces/request.ts";
+import { validate } from "../surfaces/validate.ts";
+import { type JsonObject, parseJson } from "../wire/json.ts";
+import { toCallText } from "./model-call.ts";
+import {
+  interrupt,
+  interruptRequest,
+  resolveCheckpoint,
+  resolveRequest,
+  resume,
+  resumeRequest,
+} from "./run-commands.ts";
+import type { NewRun, RunEngine } from "./run-engine.ts";
+import { toApiCheckpoint, toApiExecution, toApiStep } from "./run-views.ts";
+import { hasEnded, type Run } from "./run.ts";
+
+/** An operation on a run or a checkpoint. Member names cross RPC. `body`: the request's text. */
+export type RunCommand =
+  | ({ do: "create"; stream: boolean } & Omit<NewRun, "caller">)
+  | { do: "show" | "steps" | "events" | "checkpoints" | "executions" | "request" | "cancel"; id: string }
+  | { do: "follow"; id: string; after: number }
+  | { do: "resume" | "interrupt"; id: string; body: string }
+  | { do: "checkpoint"; id: string }
+  | { do: "resolve"; id: string; body: string };
+
+/**
+ * Runs one operation and returns the API's response. Throws `object.not_found` for another organisation's run as for none, and
+ * `request.invalid`, with the status 409 for what can no longer be done.
+ */
+export async function performOnRun(command: RunCommand, caller: Caller, engine: RunEngine): Promise<Response> {
+  const { session } = engine.services.state;
+  if (command.do === "create") {
+    if (!command.isNew) session.requireActive(caller.org);
+    const run = await engine.create({ ...command, caller });
+    return command.stream ? follow(engine, run, 0) : await respond(engine, run, caller);
+  }
+  if (!session.exists || session.row.org !== caller.org) throw notFound(command);
+  if (command.do === "checkpoint" || command.do === "resolve") return await onCheckpoint(command, caller, engine);
+  const run = engine.require(command.id);
+  if (command.do === "follow") return follow(engine, run, command.after);
+  if (command.do === "resume" || command.do === "interrupt") return await change(engine, run, command, caller);
+  if (command.do === "cancel") await engine.cancel(run);
+  if (command.do === "cancel" || command.do === "show") return Response.json(await engine.show(run, caller));
+  return Response.json(list(command.do, run, engine));
+}
+
+/** Answers when the run has ended or waits, or with its events from here on. */
+async function change(
+  engine: RunEngine,
+  run: Run,
+  command: Extract<RunCommand, { do: "resume" | "interrupt" }>,
+  caller: Caller,
+): Promise<Response> {
+  const body = parseJsonField(command.body || "{}", "body");
+  const before = run.events;
+  const request = command.do === "resume" ? validate(resumeRequest, body) : validate(interruptRequest, body);
+  if ("behavior" in request) await interrupt(engine, run, request);
+  else await resume(engine, run, request, caller);
+  return request.stream === true ? follow(engine, run, before) : await respond(engine, run, caller);
+}
+
+const notFound = ({ do: what }: RunCommand): GatewayError =>
+  new GatewayError(
+    "object.not_found",
+    `there is no such ${what === "checkpoint" || what === "resolve" ? "checkpoint" : "run"}`,
+  );
+
+/** The run when it has ended or waits. */
+async function respond(engine: RunEngine, run: Run, caller: Caller): Promise<Response> {
+  await engine.settled(run);
+  const { id, sessionId } = run;
+  const headers = { "x-rhone-run-id": id, "x-rhone-session-id": sessionId };
+  return Response.json(await engine.show(run, caller), { headers });
+}
+
+function follow(engine: RunEngine, run: Run, after: number): Response {
+  if (after > run.events)
+    throw invalid("after", `expected at most ${run.events}: the stream has no more events so far`);
+  const type = hasEnded(run) ? `run.${run.status}` : "run.waiting";
+  return engine.services.events.follow(run, after, { type, status: run.status, open: engine.openOf(run) });
+}
+
+/** A list of what belongs to a run. */
+function list(
+  what: "steps" | "events" | "checkpoints" | "executions" | "request",
+  run: Run,
+  engine: RunEngine,
+): JsonObject {
+  const { store, restore } = engine.services;
+  const executions = store.listOf("execution", run.id);
+  const checkpoints = store.listOf("checkpoint", run.id);
+  const steps = store.listOf("step", run.id);
+  const argsOf = (id: string | undefined): { call: string; args: string } | undefined => {
+    const execution = executions.find((one) => one.id === id);
+    return execution && { call: execution.call, args: restore(execution, run) };
+  };
+  switch (what) {
+    case "steps":
+      return listed(steps.map((step) => toApiStep(step, executions)));
+    case "executions":
+      return listed(executions.map((one) => toApiExecution(one, restore(one, run))));
+    case "checkpoints":
+      return listed(checkpoints.map((one) => toApiCheckpoint(one, argsOf(one.execution))));
+    case "events":
+      return listed([
+        { type: "run.started", run_id: run.id, at: new Date(run.createdAt).toISOString() },
+        ...steps.map((step) => ({ type: "step", ...toApiStep(step, executions) })),
+        ...executions.map((one) => ({ type: "tool_execution", ...toApiExecution(one, restore(one, run)) })),
+        ...checkpoints.map((one) => ({ type: "checkpoint", ...toApiCheckpoint(one, argsOf(one.execution)) })),
+      ]);
+    case "request": {
+      const definition = engine.definitionOf(run);
+      const call = parseJson(toCallText({ definition, run, isLast: false })) as JsonObject;
+      const { tools, policy, limits } = definition as unknown as Record<string, JsonObject>;
+      return { object: "effective_request", run_id: run.id, call, tools: tools!, policy: policy!, limits: limits! };
+    }
+  }
+}
+
+const listed = (data: readonly JsonObject[]): JsonObject => ({ object: "list", data: [...data], has_more: false });
+
+async function onCheckpoint(
+  command: Extract<RunCommand, { do: "checkpoint" | "resolve" }>,
+  caller: Caller,
+  engine: RunEngine,
+): Promise<Response> {
+  const { store, restore } = engine.services;
+  const checkpoint = store.find("checkpoint", command.id);
+  if (checkpoint === undefined) throw notFound(command);
+  if (command.do === "resolve") {
+    const decision = validate(resolveRequest, parseJsonField(command.body || "{}", "body"));
+    return Response.json(await resolveCheckpoint(engine, checkpoint, decision, caller));
+  }
+  const execution = checkpoint.execution === undefined ? undefined : store.find("execution", checkpoint.execution);
+  const run = engine.require(checkpoint.run);
+  return Response.json(
+    toApiCheckpoint(checkpoint, execution && { call: execution.call, args: restore(execution, run) }),
+  );
+}

@@ -1,0 +1,278 @@
+import { z } from "zod";
+import { GatewayError, invalid } from "../canonical/error.ts";
+import type { Caller } from "../keys/caller.ts";
+import { block } from "../surfaces/native-schemas.ts";
+import { sha256 } from "../wire/hash.ts";
+import type { Json, JsonObject } from "../wire/json.ts";
+import { digestTool, settleExecution, toOpen } from "./batch.ts";
+import { type RunLimits, runLimits, type RunTool, schemaOf } from "./definition.ts";
+import type { RunEngine } from "./run-engine.ts";
+import { toApiCheckpoint, toCompleted, toToolCall } from "./run-views.ts";
+import {
+  type ResolvedDecision,
+  DECISIONS,
+  type Execution,
+  hasEnded,
+  isSettled,
+  isWaiting,
+  type Run,
+  type RunCheckpoint,
+} from "./run.ts";
+import { readArguments } from "./tools/arguments.ts";
+import { addItems, inputItems, settleStep } from "./unfinished.ts";
+
+const content = z.union([
+  z.string(),
+  z.array(z.strictObject({ type: z.enum(["input", "response", "text"]), text: z.string() }).meta({ id: "ResultText" })),
+]);
+
+/** What `POST /v1/runs/{id}:resume` takes. A result is for an execution, by its id or by that of its call. */
+export const resumeRequest = z
+  .strictObject({
+    tool_results: z
+      .array(
+        z
+          .strictObject({ id: z.string().min(1), content, is_error: z.boolean().optional() })
+          .meta({ id: "ClientToolResult" }),
+      )
+      .max(256)
+      .optional(),
+    stream: z.boolean().optional(),
+  })
+  .meta({ id: "ResumeRunRequest" });
+
+/** What `POST /v1/runs/{id}:interrupt` takes. */
+export const interruptRequest = z
+  .strictObject({
+    message: z.union([z.string().min(1), z.array(block).min(1)]).optional(),
+    behavior: z.enum(["discard", "save_partial", "save_marked"]).default("discard"),
+    stream: z.boolean().optional(),
+  })
+  .meta({ id: "InterruptRunRequest" });
+
+/** What `POST /v1/checkpoints/{id}:resolve` takes. Which decisions are allowed stands in the checkpoint. */
+export const resolveRequest = z
+  .discriminatedUnion("decision", [
+    z.strictObject({ decision: z.literal("approve"), limits: runLimits.optional() }).meta({ id: "ApproveDecision" }),
+    z
+      .strictObject({ decision: z.literal("deny"), reason: z.string().max(2_000).optional() })
+      .meta({ id: "DenyDecision" }),
+    z
+      .strictObject({ decision: z.literal("edit"), arguments: z.union([z.string(), z.looseObject({})]) })
+      .meta({ id: "EditDecision" }),
+    z.strictObject({ decision: z.literal("retry") }).meta({ id: "RetryDecision" }),
+    z
+      .strictObject({ decision: z.literal("result"), content, is_error: z.boolean().optional() })
+      .meta({ id: "ResultDecision" }),
+    z
+      .strictObject({ decision: z.literal("fail"), reason: z.string().max(2_000).optional() })
+      .meta({ id: "FailDecision" }),
+  ])
+  .meta({ id: "ResolveRequest" });
+
+type Decision = z.infer<typeof resolveRequest>;
+
+const textOf = (given: z.infer<typeof content>): string =>
+  typeof given === "string" ? given : given.map(({ text }) => text).join("\n");
+
+const conflict = (param: string, message: string): GatewayError =>
+  new GatewayError("request.invalid", `${param}: ${message}`, { param, status: 409 });
+
+/** Takes the results of tools that the client executes, in any order, and lets the run go on when it can. */
+export async function resume(
+  engine: RunEngine,
+  run: Run,
+  { tool_results: results = [] }: z.infer<typeof resumeRequest>,
+  caller: Caller,
+): Promise<void> {
+  const { store, events, lifetime, screen } = engine.services;
+  const executions = store.listOf("execution", run.id);
+  const given: Execution[] = [];
+  for (const [i, result] of results.entries()) {
+    const text = await screen(textOf(result.content), caller);
+    const settled = takeResult(executions, { ...result, text }, `tool_results[${i}]`, lifetime.now());
+    if (settled !== undefined) given.push(settled);
+  }
+  if (given.length > 0 && hasEnded(run)) throw conflict("id", `the run is ${run.status}`);
+  if (hasEnded(run)) return;
+  store.transact(() => given.forEach((execution) => store.put("execution", execution)));
+  await lifetime.durable();
+  if (run.status === "interrupted" || (isWaiting(run) && engine.mayGoOn(run))) engine.start(run);
+  for (const execution of given) events.emit(run, toCompleted(execution));
+}
+
+/** The execution with its result; undefined: it has that already. */
+function takeResult(
+  executions: readonly Execution[],
+  { id, text, is_error: isError = false }: { id: string; text: string; is_error?: boolean | undefined },
+  at: string,
+  now: number,
+): Execution | undefined {
+  const own = executions.filter(({ kind }) => kind === "function");
+  const execution = own.findLast((one) => one.id === id) ?? own.findLast((one) => one.call === id);
+  if (execution === undefined)
+    throw new GatewayError("object.not_found", `${at}.id: the run has no such call of a client's tool`, {
+      param: `${at}.id`,
+    });
+  if (execution.status === "awaiting_client")
+    return settleExecution(execution, { status: isError ? "failed" : "succeeded", text, isError }, now);
+  if (!isSettled(execution)) throw conflict(at, `this call is ${execution.status}`);
+  if (execution.result !== text || (execution.isError ?? false) !== isError)
+    throw conflict(at, "this call has another result already");
+  return undefined;
+}
+
+/**
+ * Stops a run. With a message it goes on from there at once, with that as its next input; without one it waits for `:resume`. Calls that
+ * are open are cancelled. `behavior`: whether the text of an unfinished reply becomes a part of the session.
+ */
+export async function interrupt(
+  engine: RunEngine,
+  run: Run,
+  { message, behavior }: z.infer<typeof interruptRequest>,
+): Promise<void> {
+  if (hasEnded(run)) throw conflict("id", `the run is ${run.status}`);
+  const { store, state, lifetime, events } = engine.services;
+  await engine.stop(run, "interrupt");
+  if (hasEnded(run)) return;
+  const partial = behavior === "discard" ? "" : engine.partialText(run);
+  const settled = settleStep(run, { isDropped: false }, engine.services);
+  if (partial !== "") {
+    const text = behavior === "save_marked" ? `${partial} [interrupted]` : partial;
+    addItems({ input: inputItems(run), output: [{ type: "response", text }] }, "interrupted", run, {
+      state,
+      now: lifetime.now(),
+    });
+    run.input = JSON.stringify([{ type: "input", text: "Go on." }]);
+  }
+  if (message !== undefined) {
+    const results = inputItems(run).filter((item) => partial === "" || !isGoOn(item));
+    const added: Json[] =
+      typeof message === "string" ? [{ type: "input", text: message }] : (message as unknown as Json[]);
+    run.input = JSON.stringify([...results, ...added]);
+  }
+  run.status = "interrupted";
+  store.put("run", run);
+  await lifetime.durable();
+  for (const execution of settled) events.emit(run, toCompleted(execution));
+  if (message !== undefined) return engine.start(run);
+  events.emit(run, { type: "run.interrupted", run: await engine.show(run) });
+  store.put("run", run);
+  events.close(run);
+}
+
+const isGoOn = (item: Json): boolean => JSON.stringify(item) === '{"type":"input","text":"Go on."}';
+
+/** Decides at a checkpoint, once, about exactly the call for which it was made. */
+export async function resolveCheckpoint(
+  engine: RunEngine,
+  checkpoint: RunCheckpoint,
+  decision: Decision,
+  caller: Caller,
+): Promise<JsonObject> {
+  const { store, events, lifetime, screen, restore } = engine.services;
+  const now = lifetime.now();
+  const run = engine.require(checkpoint.run);
+  requireResolvable(checkpoint, decision, caller, now);
+  const given = decision.decision === "result" ? await screen(textOf(decision.content), caller) : "";
+  const reason = "reason" in decision ? decision.reason : undefined;
+  const decided: ResolvedDecision = {
+    decision: decision.decision,
+    by: caller.keyId,
+    at: now,
+    ...(reason !== undefined && { reason }),
+  };
+  const resolved: RunCheckpoint = { ...checkpoint, status: STATUS[decision.decision], decided };
+  const changed = checkpoint.kind === "limit" ? undefined : decide(engine, checkpoint, decision, given);
+  store.transact(() => {
+    store.put("checkpoint", resolved);
+    if (changed === undefined) decideLimit(engine, run, decision);
+    else store.put("execution", changed);
+  });
+  await lifetime.durable();
+  if (isWaiting(run) && engine.mayGoOn(run)) engine.start(run);
+  const by = { decision: decision.decision, by: caller.keyId };
+  events.emit(run, { type: "checkpoint.resolved", id: checkpoint.id, status: resolved.status, ...by });
+  if (changed !== undefined && isSettled(changed)) events.emit(run, toCompleted(changed));
+  if (changed?.status === "awaiting_client") events.emit(run, toToolCall(changed, restore(changed, run)));
+  return toApiCheckpoint(resolved, changed && { call: changed.call, args: restore(changed, run) });
+}
+
+/** Throws 409 for a checkpoint that is no longer open, `auth.forbidden` and `request.invalid`. */
+function requireResolvable(
+  { status, expiresAt, approver, bound, kind }: RunCheckpoint,
+  { decision }: Decision,
+  { keyId }: Caller,
+  now: number,
+): void {
+  if (status !== "open") throw conflict("id", `the checkpoint is ${status}`);
+  if (expiresAt <= now) throw conflict("id", "the checkpoint has expired");
+  if (approver === "other" && keyId === bound.keyId)
+    throw new GatewayError("auth.forbidden", "another key than the run's has to decide");
+  const allowed: readonly string[] = DECISIONS[kind];
+  if (!allowed.includes(decision)) throw invalid("decision", `expected one of ${allowed.join(", ")}`);
+}
+
+const STATUS: Record<Decision["decision"], RunCheckpoint["status"]> = {
+  approve: "approved",
+  deny: "denied",
+  edit: "edited",
+  retry: "answered",
+  result: "answered",
+  fail: "answered",
+};
+
+/** The execution that a decision is about, after it. Throws if it is no longer the one for which the checkpoint was made. */
+function decide(
+  engine: RunEngine,
+  { run, bound, execution: id }: RunCheckpoint,
+  decision: Decision,
+  given: string,
+): Execution {
+  const { store, lifetime } = engine.services;
+  const now = lifetime.now();
+  const execution = store.find("execution", id!)!;
+  const tool = engine.definitionOf(engine.require(run)).tools.find(({ name }) => name === bound.tool);
+  if (tool === undefined || !isBound(execution, tool, bound) || isSettled(execution))
+    throw conflict("id", "the call is no longer the one for which the checkpoint was made");
+  const failAs = (status: "denied" | "failed", text: string): Execution =>
+    settleExecution(execution, { status, text, isError: true }, now);
+  switch (decision.decision) {
+    case "approve":
+      return { ...execution, ...toOpen(tool, now) };
+    case "retry":
+      return { ...execution, status: "ready" };
+    case "edit":
+      return edit(execution, tool, decision.arguments, now);
+    case "deny":
+      return failAs("denied", explained("A person did not allow this call", decision.reason));
+    case "fail":
+      return failAs("failed", explained("The call has failed", decision.reason));
+    case "result": {
+      const isError = decision.is_error === true;
+      return settleExecution(execution, { status: isError ? "failed" : "succeeded", text: given, isError }, now);
+    }
+  }
+}
+
+/** Whether an execution and its tool are, byte for byte, those of a checkpoint. */
+const isBound = ({ args, digest }: Execution, tool: RunTool, bound: RunCheckpoint["bound"]): boolean =>
+  digestTool(tool) === bound.definition && digest === bound.digest && sha256(args) === bound.digest;
+
+const explained = (what: string, reason: string | undefined): string =>
+  reason === undefined ? `${what}.` : `${what}: ${reason}`;
+
+function edit(execution: Execution, tool: RunTool, given: string | object, now: number): Execution {
+  const args = typeof given === "string" ? given : JSON.stringify(given);
+  const read = readArguments(args, schemaOf(tool));
+  if ("problem" in read) throw invalid("arguments", `expected other arguments: ${read.problem}`);
+  return { ...execution, args, digest: sha256(args), isEdited: true, ...toOpen(tool, now) };
+}
+
+/** As much again, or other limits; or an answer without tools. */
+function decideLimit(engine: RunEngine, run: Run, decision: Decision): void {
+  const { limits } = engine.definitionOf(run);
+  if (decision.decision !== "approve") return engine.changeLimits(run, { ...limits, on_limit: "answer" });
+  const doubled = { max_turns: limits.max_turns * 2, max_tool_calls: limits.max_tool_calls * 2 };
+  engine.changeLimits(run, { ...limits, ...doubled, ...(decision.limits as Partial<RunLimits>) });
+}

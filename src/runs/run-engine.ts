@@ -1,0 +1,320 @@
+import { GatewayError, invalid } from "../canonical/error.ts";
+import type { Caller } from "../keys/caller.ts";
+import { toApiBlocks } from "../session/history/views.ts";
+import { findTurn } from "../session/turns.ts";
+import { SURFACES } from "../surfaces/index.ts";
+import { parseRequest, readMembers } from "../surfaces/request.ts";
+import { withPrefix } from "../wire/id.ts";
+import { type Json, type JsonObject, parseJson } from "../wire/json.ts";
+import { readRunRequest, type RunDefinition, type RunLimits } from "./definition.ts";
+import { STOPPED } from "./execute-tool.ts";
+import { toCallText } from "./model-call.ts";
+import { afterRestart, type LiveRun, RunLoop, type Stop, toRunError } from "./run-loop.ts";
+import { toApiRun, toCompleted } from "./run-views.ts";
+import { hasEnded, isWaiting, type Run } from "./run.ts";
+import type { RunServices } from "./services.ts";
+import { keepResults, settleStep } from "./unfinished.ts";
+
+/** A run that a client starts. `isNew`: with its session. `text`: the body of the request. */
+export type NewRun = { id: string; sessionId: string; isNew: boolean; text: string; caller: Caller; address?: string };
+
+/** States in which a run has its session for itself. */
+const CLAIMING = ["queued", "running", "waiting_for_tool", "waiting_for_approval", "interrupted"] as const;
+
+/**
+ * The runs of one session, in its object. A running one has the session's lease, a waiting one a claim that outlives the object; so there
+ * is one open run at a time.
+ */
+export class RunEngine {
+  readonly services: RunServices;
+  readonly #schedule: (ms: number) => void;
+  readonly #live = new Map<string, LiveRun & { settled: Promise<void> }>();
+
+  /** `schedule`: has `wake` called within so many milliseconds. */
+  constructor(services: RunServices, schedule: (ms: number) => void) {
+    this.services = services;
+    this.#schedule = schedule;
+  }
+
+  get areRunning(): boolean {
+    return this.#live.size > 0;
+  }
+
+  /** The run that has the session for itself. */
+  get claiming(): Run | undefined {
+    const [live] = this.#live.values();
+    return live?.run ?? this.services.store.listByStatus("run", ...CLAIMING)[0];
+  }
+
+  /** Starts a run. It is durable when this resolves. Throws `request.invalid`, `session.*`. */
+  async create({ id, sessionId, isNew, text, caller, address }: NewRun): Promise<Run> {
+    const { state, store, events, lifetime } = this.services;
+    const { definition, input } = readRunRequest(text);
+    const now = lifetime.now();
+    const { rhone } = readMembers(text, new Headers(), SURFACES.native);
+    const run: Run = {
+      id,
+      run: id,
+      status: "queued",
+      org: caller.org,
+      keyId: caller.keyId,
+      ...(address !== undefined && { address }),
+      sessionId: isNew ? sessionId : state.session.row.id,
+      step: 0,
+      toolCalls: 0,
+      costMicros: 0,
+      usage: {},
+      ranMs: 0,
+      stalls: 0,
+      input: JSON.stringify(input.input),
+      events: 0,
+      ...(rhone.metadata && { metadata: rhone.metadata }),
+      createdAt: now,
+    };
+    const first = readMembers(toCallText({ definition, run, isLast: false }), new Headers(), SURFACES.native);
+    parseRequest(first, SURFACES.native);
+    this.#requireFree(rhone.on_busy);
+    if (isNew) state.session.create(caller.org, sessionId);
+    store.transact(() => {
+      store.put("frozen", { id: frozenId(id), run: id, status: "frozen", definition });
+      store.put("run", run);
+    });
+    events.open(run);
+    events.emit(run, { type: "run.started", session_id: run.sessionId, limits: definition.limits });
+    lifetime.watch();
+    this.start(run);
+    await lifetime.durable();
+    return run;
+  }
+
+  #requireFree(onBusy: "queue" | "reject" | "branch" | undefined): void {
+    if (onBusy === "branch") throw invalid("on_busy", "expected queue or reject: a run has its session for itself");
+    const claiming = this.claiming;
+    if (claiming !== undefined && (onBusy === "reject" || isWaiting(claiming))) throw busyWith(claiming);
+  }
+
+  /** Throws `session.busy` while a run waits. */
+  requireUnclaimed(): void {
+    const claiming = this.claiming;
+    if (claiming !== undefined && isWaiting(claiming)) throw busyWith(claiming);
+  }
+
+  /** The run with this id. Throws `object.not_found`. */
+  require(id: string): Run {
+    const run = this.#live.get(id)?.run ?? this.services.store.find("run", id);
+    if (run === undefined) throw new GatewayError("object.not_found", "there is no such run");
+    return run;
+  }
+
+  definitionOf(run: Run): RunDefinition {
+    return this.#live.get(run.id)?.definition ?? this.services.store.find("frozen", frozenId(run.id))!.definition;
+  }
+
+  /** What a decision at a limit changes. */
+  changeLimits(run: Run, limits: RunLimits): void {
+    const definition = { ...this.definitionOf(run), limits };
+    this.services.store.put("frozen", { id: frozenId(run.id), run: run.id, status: "frozen", definition });
+  }
+
+  /** The text of a reply that was broken off. */
+  partialText(run: Run): string {
+    const step = this.services.store.lastStep(run.id);
+    return step?.status === "calling" ? (step.partial ?? "") : "";
+  }
+
+  /** Goes on with a run that is not running. */
+  start(run: Run, { isRestarted = false } = {}): void {
+    if (this.#live.has(run.id) || hasEnded(run)) return;
+    const { events, lifetime } = this.services;
+    const live: LiveRun = { run, definition: this.definitionOf(run), controller: new AbortController() };
+    const before = run.status;
+    if (before !== "queued" || isRestarted) events.open(run, { isRestarted });
+    const settled = this.#run(live);
+    this.#live.set(run.id, Object.assign(live, { settled }));
+    lifetime.waitUntil(settled);
+  }
+
+  /** Resolves when the run has ended or waits. */
+  async settled(run: Run): Promise<void> {
+    await this.#live.get(run.id)?.settled;
+  }
+
+  /** Stops a running run, and resolves when it has stopped; at once if it is not running. */
+  async stop(run: Run, why: Stop): Promise<void> {
+    const live = this.#live.get(run.id);
+    if (live === undefined) return;
+    live.stop ??= why;
+    live.controller.abort(STOPPED);
+    await live.settled;
+  }
+
+  /** Cancels all open runs, as their session is to be deleted. */
+  async cancelAll(): Promise<void> {
+    for (const run of this.services.store.listByStatus("run", ...CLAIMING)) await this.cancel(this.require(run.id));
+  }
+
+  async cancel(run: Run): Promise<void> {
+    await this.stop(run, "cancel");
+    if (hasEnded(run)) return;
+    await this.#finish(run, { status: "cancelled", stopReason: "cancelled" });
+  }
+
+  /** Goes on with the runs that a restart has interrupted. */
+  recover(): void {
+    const { store } = this.services;
+    for (const run of store.listByStatus("run", "queued", "running")) {
+      run.stalls++;
+      if (run.runningSince !== undefined) delete run.runningSince;
+      for (const execution of store.listOf("execution", run.id))
+        if (execution.status === "started") store.put("execution", afterRestart(execution));
+      store.put("run", run);
+      this.start(run, { isRestarted: true });
+    }
+  }
+
+  /** Goes on with waiting runs of which something is overdue, and schedules the next time. */
+  wake(): void {
+    const { store, lifetime } = this.services;
+    const now = lifetime.now();
+    for (const run of store.listByStatus("run", "waiting_for_tool", "waiting_for_approval")) {
+      const due = this.#nextDue(run);
+      if (due <= now) this.start(run);
+      else if (due < Infinity) this.#schedule(due - now);
+    }
+  }
+
+  /** Whether a waiting run has something to do. */
+  mayGoOn(run: Run): boolean {
+    const { store } = this.services;
+    const open = new Set(["awaiting_client", "awaiting_approval", "unknown"]);
+    const executions = store.listExecutions(run.id, run.step);
+    const isHeld = store.listOf("checkpoint", run.id).some(({ kind, status }) => kind === "limit" && status === "open");
+    return (
+      !isHeld &&
+      (executions.some(({ status }) => status === "ready") || executions.every(({ status }) => !open.has(status)))
+    );
+  }
+
+  #nextDue(run: Run): number {
+    const { store } = this.services;
+    const executions = store.listExecutions(run.id, run.step);
+    const dues = executions.flatMap(({ status, dueAt }) => (status === "awaiting_client" ? [dueAt ?? Infinity] : []));
+    const expiries = store
+      .listOf("checkpoint", run.id)
+      .flatMap(({ status, expiresAt }) => (status === "open" ? [expiresAt] : []));
+    return Math.min(Infinity, ...dues, ...expiries);
+  }
+
+  async #run(live: LiveRun): Promise<void> {
+    const { state, store, lifetime } = this.services;
+    const { run, definition, controller } = live;
+    let release: (() => void) | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    try {
+      release = await state.lease.acquireClaimed();
+      const other = store
+        .listByStatus("run", ...CLAIMING)
+        .find(({ id, status }) => id !== run.id && isWaiting({ status }));
+      if (other !== undefined) throw busyWith(other);
+      run.status = "running";
+      run.runningSince = lifetime.now();
+      store.put("run", run);
+      const remaining = Math.max(0, definition.limits.timeout_ms - run.ranMs);
+      timer = setTimeout(() => {
+        live.stop ??= "timeout";
+        controller.abort(STOPPED);
+      }, remaining);
+      await new RunLoop(live, this.services).drive();
+      await this.#afterDrive(live);
+    } catch (thrown) {
+      await this.#fail(live, thrown);
+    } finally {
+      clearTimeout(timer);
+      this.#live.delete(run.id);
+      release?.();
+    }
+  }
+
+  async #afterDrive({ run, stop }: LiveRun): Promise<void> {
+    const { events, store, lifetime } = this.services;
+    this.#countTime(run);
+    if (stop === "timeout" && !hasEnded(run))
+      return await this.#finish(run, { status: "completed", stopReason: "timeout" });
+    if (stop !== undefined && !hasEnded(run)) return store.put("run", run);
+    if (hasEnded(run)) return await this.#finish(run, {});
+    await lifetime.durable();
+    events.emit(run, { type: "run.waiting", status: run.status, open: this.openOf(run) });
+    store.put("run", run);
+    events.close(run);
+    const due = this.#nextDue(run);
+    if (due < Infinity) this.#schedule(Math.max(0, due - lifetime.now()));
+  }
+
+  async #fail({ run, stop }: LiveRun, thrown: unknown): Promise<void> {
+    this.#countTime(run);
+    if (stop === "cancel" || stop === "interrupt") return;
+    const error = toRunError(run.id, thrown);
+    const stopReason = error.code === "safety.policy_denied" ? "safety_blocked" : "error";
+    await this.#finish(run, { status: "failed", stopReason, error }).catch((cause: unknown) =>
+      toRunError(run.id, cause),
+    );
+  }
+
+  #countTime(run: Run): void {
+    if (run.runningSince === undefined) return;
+    run.ranMs += this.services.lifetime.now() - run.runningSince;
+    delete run.runningSince;
+  }
+
+  /** Ends a run, durably, and then says so. */
+  async #finish(run: Run, ending: Partial<Pick<Run, "status" | "stopReason" | "error">>): Promise<void> {
+    const { store, events, state, lifetime } = this.services;
+    if (state.session.exists) {
+      const settled = settleStep(run, { isDropped: false }, this.services);
+      keepResults(run, state, lifetime.now());
+      for (const execution of settled) events.emit(run, toCompleted(execution));
+    }
+    Object.assign(run, ending);
+    run.endedAt ??= lifetime.now();
+    store.put("run", run);
+    await lifetime.durable();
+    events.emit(run, { type: ENDINGS[run.status]!, run: await this.show(run) });
+    store.put("run", run);
+    events.close(run);
+  }
+
+  /** The ids of what a run waits for. */
+  openOf(run: Run): string[] {
+    const { store } = this.services;
+    const waiting = store.listExecutions(run.id, run.step).filter(({ status }) => status === "awaiting_client");
+    const open = store.listOf("checkpoint", run.id).filter(({ status }) => status === "open");
+    return [...waiting, ...open].map(({ id }) => id);
+  }
+
+  /** A run as the API returns it, with its own key's values in the place of their tags. */
+  async show(run: Run, { org, keyId }: Pick<Caller, "org" | "keyId"> = run): Promise<JsonObject> {
+    const { state, store } = this.services;
+    const call = store.lastStep(run.id)?.call;
+    const turn = call === undefined || !hasEnded(run) ? undefined : findTurn(state.sql, withPrefix(call, "turn"));
+    const output: Json[] = turn === undefined ? [] : await toApiBlocks(turn.output, state.blobs);
+    const { limits } = this.definitionOf(run);
+    const shown = toApiRun(run, { limits, output, open: isWaiting(run) ? this.openOf(run) : [] });
+    return call === undefined
+      ? shown
+      : (parseJson(state.shield.restore(JSON.stringify(shown), call, { org, keyId })) as JsonObject);
+  }
+}
+
+const ENDINGS: Partial<Record<Run["status"], string>> = {
+  completed: "run.completed",
+  failed: "run.failed",
+  cancelled: "run.cancelled",
+  interrupted: "run.interrupted",
+};
+
+const frozenId = (run: string): string => `${run}/frozen`;
+
+const busyWith = ({ id }: Pick<Run, "id">): GatewayError =>
+  new GatewayError("session.busy", `the session belongs to the run ${id} until that has ended`, {
+    retryAfterSeconds: 5,
+  });

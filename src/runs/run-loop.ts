@@ -1,0 +1,319 @@
+import { GatewayError, toGatewayError } from "../canonical/error.ts";
+import { logInternalError } from "../canonical/log-internal-error.ts";
+import { sumUsage } from "../canonical/usage.ts";
+import type { Caller } from "../keys/caller.ts";
+import { toTurn } from "../session/context.ts";
+import { newId } from "../wire/id.ts";
+import { stringifyMember } from "../wire/json.ts";
+import { planBatch, settleExecution, toolCallsOf, toUnknownCheckpoint } from "./batch.ts";
+import type { RunDefinition, RunTool } from "./definition.ts";
+import { executeTool, isRepeatable } from "./execute-tool.ts";
+import { callModel, RunCostReached } from "./model-call.ts";
+import { toCompleted, toStarted, toToolCall } from "./run-views.ts";
+import { type Execution, isSettled, type Run, type RunCheckpoint, type Step, type StopReason } from "./run.ts";
+import type { RunServices } from "./services.ts";
+import { commitStep } from "./unfinished.ts";
+
+/** Tools that run at the same time: such that only read. */
+const MAX_PARALLEL = 4;
+/** Starts of a run after which nothing has moved. */
+const MAX_STALLS = 5;
+
+/** Why a running run is stopped. */
+export type Stop = "timeout" | "cancel" | "interrupt";
+
+/** A run while it is running. `controller` aborts its call and its tools; `stop` says why. */
+export type LiveRun = { run: Run; definition: RunDefinition; controller: AbortController; stop?: Stop };
+
+/**
+ * Drives one run: calls the model, executes what it calls, and so on until it ends or waits. What to do next follows from the rows alone,
+ * so that a run goes on after a restart as if it had just come there.
+ */
+export class RunLoop {
+  readonly #live: LiveRun;
+  readonly #services: RunServices;
+
+  constructor(live: LiveRun, services: RunServices) {
+    this.#live = live;
+    this.#services = services;
+  }
+
+  get #run(): Run {
+    return this.#live.run;
+  }
+
+  /** Resolves where the run has ended, waits, or is to be stopped (`live.stop`). Rejects with the error that ends it. */
+  async drive(): Promise<void> {
+    const { store } = this.#services;
+    if (this.#run.stalls >= MAX_STALLS)
+      throw new GatewayError("internal", `the run was started ${MAX_STALLS} times without getting any further`);
+    while (this.#run.status === "running" && this.#live.stop === undefined) {
+      const step = store.lastStep(this.#run.id);
+      if (step?.status === "tools") await this.#advanceBatch(step);
+      else await this.#takeStep(step?.status === "calling" ? step.n : this.#run.step + 1);
+    }
+  }
+
+  /** Calls the model. Its reply ends the run, or is a batch of calls. */
+  async #takeStep(n: number): Promise<void> {
+    const { store, events, authenticate } = this.#services;
+    const run = this.#run;
+    const { definition, controller } = this.#live;
+    const limit = findLimit(run, n, definition);
+    if (limit !== undefined && definition.limits.on_limit === "checkpoint" && run.step > 0)
+      return this.#askForMore(limit);
+    const caller = await authenticate(run);
+    run.step = n;
+    const step: Step = { id: stepId(run, n), run: run.id, n, status: "calling" };
+    let failure: GatewayError | undefined;
+    let said = "";
+    await callModel(
+      { run, definition, caller, isLast: limit !== undefined, signal: controller.signal },
+      {
+        onStart: (call) => {
+          step.call = call;
+          store.put("step", step);
+          store.put("run", run);
+          events.emit(run, { type: "step.started", step: n, call_id: call });
+        },
+        onEvent: ({ type, event_id: _, call_id: __, ...event }) => {
+          if (type === "response.delta") said += stringifyMember(event.text);
+          events.emit(run, { type: stringifyMember(type), step: n, ...event });
+        },
+        onAnswer: (record, completed, response) => {
+          const { session, objectId } = this.#services.state;
+          const calls = toolCallsOf(response);
+          addUse(run, record.usage, record.costMicrosUsd);
+          if (completed.instructions !== undefined) step.instructions = completed.instructions;
+          if (calls.length === 0) {
+            step.status = "committed";
+            session.commit(record, completed, undefined, () => {
+              store.put("step", step);
+              this.#end("completed", limit ?? (response.finish.reason === "length" ? "max_tokens" : "end_turn"));
+            });
+            return;
+          }
+          step.status = "tools";
+          step.turn = toTurn(record, completed);
+          const earlier = store.listOf("execution", run.id);
+          const context = { definition, step: n, earlier, now: this.#now, objectId };
+          const batch = planBatch(run, calls, response.finish.reason !== "length", context);
+          run.toolCalls += calls.length;
+          session.fail(record, undefined, undefined, () => {
+            for (const execution of batch.executions) store.put("execution", execution);
+            for (const checkpoint of batch.checkpoints) store.put("checkpoint", checkpoint);
+            store.put("step", step);
+            store.put("run", run);
+          });
+        },
+        onFailure: (record, error) => {
+          failure = error;
+          addUse(run, record.usage, record.costMicrosUsd);
+          if (said !== "") step.partial = said;
+          this.#services.state.session.fail(record, undefined, undefined, () => {
+            store.put("step", step);
+            store.put("run", run);
+          });
+        },
+      },
+      this.#services,
+    );
+    if (this.#live.stop !== undefined) return;
+    if (failure instanceof RunCostReached) return this.#end("completed", "max_cost");
+    if (failure !== undefined) throw failure;
+    // A call that ended without a record: its failure could not be stored.
+    if (step.status === "calling") throw new GatewayError("internal", "the call of the run could not be stored");
+    if (step.status === "tools") this.#announce(step);
+  }
+
+  /** Announces a batch, once that is durable. */
+  #announce({ n }: Step): void {
+    const { store, events } = this.#services;
+    const run = this.#run;
+    for (const execution of store.listExecutions(run.id, n)) {
+      if (execution.status === "awaiting_client")
+        events.emit(run, toToolCall(execution, this.#services.restore(execution, run)));
+      if (isSettled(execution)) events.emit(run, toCompleted(execution));
+    }
+    for (const checkpoint of store.listOf("checkpoint", run.id))
+      if (checkpoint.status === "open" && checkpoint.kind === "approval") this.#services.announce(run, checkpoint);
+  }
+
+  /** Executes what may be executed of a batch; commits it when all of it has results; or else lets the run wait. */
+  async #advanceBatch(step: Step): Promise<void> {
+    const { store } = this.#services;
+    const run = this.#run;
+    this.#expire(store.listExecutions(run.id, step.n));
+    const executions = store.listExecutions(run.id, step.n);
+    const ready = executions.filter(({ status }) => status === "ready");
+    if (ready.length > 0) return await this.#execute(ready);
+    if (executions.every(isSettled)) return this.#commit(step, executions);
+    this.#askAboutUnknown(executions);
+    this.#wait(store.listExecutions(run.id, step.n));
+  }
+
+  /** Those before the first that changes something run at once, up to a few; any other alone. */
+  async #execute(ready: readonly Execution[]): Promise<void> {
+    const firstWriter = ready.findIndex(({ effect }) => effect !== "read_only");
+    const readers = firstWriter < 0 ? ready : ready.slice(0, firstWriter);
+    const next = readers.length > 0 ? readers.slice(0, MAX_PARALLEL) : ready.slice(0, 1);
+    const caller = await this.#services.authenticate(this.#run);
+    await Promise.all(next.map((execution) => this.#executeOne(execution, caller)));
+  }
+
+  async #executeOne(ready: Execution, caller: Caller): Promise<void> {
+    const { store, events, lifetime, network, state } = this.#services;
+    const { run, definition, controller } = this.#live;
+    const tool = definition.tools.find(({ name }) => name === ready.name) as Exclude<RunTool, { type: "function" }>;
+    const started: Execution = { ...ready, status: "started", attempt: ready.attempt + 1, startedAt: this.#now };
+    store.put("execution", started);
+    // What changes something must be known to have started before it starts.
+    if (ready.effect !== "read_only") await lifetime.durable();
+    events.emit(run, toStarted(started));
+    const args = this.#services.restore(started, run);
+    const timeoutMs = tool.timeout_ms ?? definition.limits.tool_timeout_ms;
+    const surroundings = { network, now: lifetime.now, signal: controller.signal, session: state.session.row.id };
+    const executed = await executeTool(tool, { execution: started, args, timeoutMs }, surroundings);
+    const screened = await this.#services.screen(executed.text, caller);
+    const ended =
+      executed.status === "unknown"
+        ? { ...started, status: "unknown" as const }
+        : settleExecution(started, { ...executed, text: screened }, this.#now);
+    run.stalls = 0;
+    if (tool.type === "http") run.costMicros += tool.price_micros_usd ?? 0;
+    store.transact(() => {
+      store.put("execution", ended);
+      store.put("run", run);
+    });
+    if (ready.effect !== "read_only") await lifetime.durable();
+    if (isSettled(ended)) events.emit(run, toCompleted(ended));
+  }
+
+  #commit(step: Step, executions: readonly Execution[]): void {
+    const run = this.#run;
+    run.stalls = 0;
+    commitStep(run, step, executions, this.#services);
+    this.#services.events.emit(run, {
+      type: "step.completed",
+      step: step.n,
+      turn_id: step.turn!.id,
+      cost_micros_usd: run.costMicros,
+    });
+  }
+
+  /** What has waited for too long. */
+  #expire(executions: readonly Execution[]): void {
+    const { store, events } = this.#services;
+    const now = this.#now;
+    const open = store.listOf("checkpoint", this.#run.id).filter(({ status }) => status === "open");
+    for (const execution of executions) {
+      const checkpoint = open.find((one) => one.execution === execution.id);
+      const isLate = execution.status === "awaiting_client" && (execution.dueAt ?? Infinity) <= now;
+      const isExpired = checkpoint !== undefined && checkpoint.expiresAt <= now;
+      if (!isLate && !isExpired) continue;
+      const settled = isLate
+        ? settleExecution(
+            execution,
+            { status: "timed_out", text: "The client gave no result in time.", isError: true },
+            now,
+          )
+        : settleExecution(
+            execution,
+            { status: "expired", text: "Nobody decided in time whether this call may be made.", isError: true },
+            now,
+          );
+      store.transact(() => {
+        store.put("execution", settled);
+        if (isExpired) store.put("checkpoint", { ...checkpoint, status: "expired" });
+      });
+      if (isExpired) events.emit(this.#run, { type: "checkpoint.resolved", id: checkpoint.id, status: "expired" });
+      events.emit(this.#run, toCompleted(settled));
+    }
+  }
+
+  #askAboutUnknown(executions: readonly Execution[]): void {
+    const { store, state } = this.#services;
+    const run = this.#run;
+    const open = new Set(
+      store.listOf("checkpoint", run.id).flatMap(({ status, execution }) => (status === "open" ? [execution] : [])),
+    );
+    for (const execution of executions) {
+      if (execution.status !== "unknown" || open.has(execution.id)) continue;
+      const checkpoint = toUnknownCheckpoint(run, execution, { now: this.#now, objectId: state.objectId });
+      store.put("checkpoint", checkpoint);
+      this.#services.announce(run, checkpoint);
+    }
+  }
+
+  /** A limit is reached: a person decides whether the run may have as much again. */
+  #askForMore(limit: StopReason): void {
+    const { store, state } = this.#services;
+    const run = this.#run;
+    const now = this.#now;
+    const checkpoint: RunCheckpoint = {
+      id: newId("chk", now, state.objectId),
+      run: run.id,
+      kind: "limit",
+      status: "open",
+      approver: "any",
+      bound: { keyId: run.keyId, tool: limit },
+      createdAt: now,
+      expiresAt: now + 86_400_000,
+    };
+    store.put("checkpoint", checkpoint);
+    this.#services.announce(run, checkpoint);
+    this.#pause("waiting_for_approval");
+  }
+
+  #wait(executions: readonly Execution[]): void {
+    const needsPerson = executions.some(({ status }) => status === "awaiting_approval" || status === "unknown");
+    this.#pause(needsPerson ? "waiting_for_approval" : "waiting_for_tool");
+  }
+
+  #pause(status: Run["status"]): void {
+    const run = this.#run;
+    run.status = status;
+    this.#services.store.put("run", run);
+  }
+
+  #end(status: Run["status"], reason: StopReason): void {
+    const run = this.#run;
+    run.status = status;
+    run.stopReason = reason;
+    run.stalls = 0;
+    run.endedAt = this.#now;
+    this.#services.store.put("run", run);
+  }
+
+  get #now(): number {
+    return this.#services.lifetime.now();
+  }
+}
+
+/** The limit that the step `n` reaches: the model has to answer in it. */
+function findLimit({ toolCalls }: Run, n: number, { limits, tools }: RunDefinition): StopReason | undefined {
+  if (tools.length === 0) return undefined;
+  if (n >= limits.max_turns) return "max_turns";
+  return toolCalls >= limits.max_tool_calls ? "max_tool_calls" : undefined;
+}
+
+/** Ids of steps sort by their numbers. */
+const stepId = ({ id }: Run, n: number): string => `${id}/${String(n).padStart(4, "0")}`;
+
+function addUse(run: Run, usage: Run["usage"], cost: number | undefined): void {
+  run.usage = sumUsage(run.usage, usage);
+  run.costMicros += cost ?? 0;
+}
+
+/** The error of a run that has stopped by one, for its row. The cause goes to the log only. */
+export function toRunError(id: string, thrown: unknown): NonNullable<Run["error"]> {
+  const { code, message, cause } = toGatewayError(thrown);
+  if (code === "internal") logInternalError(id, cause ?? thrown);
+  return { code, message };
+}
+
+/** After a restart: what had started has happened, or has not. */
+export const afterRestart = (execution: Execution): Execution => ({
+  ...execution,
+  status: isRepeatable(execution.effect) ? "ready" : "unknown",
+});

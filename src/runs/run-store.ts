@@ -1,0 +1,74 @@
+import { loadText, storeText } from "../session/overflow.ts";
+import { hasTable } from "../session/schema.ts";
+import type { Storage } from "../store/sql.ts";
+import type { Execution, FrozenRun, Run, RunCheckpoint, Step } from "./run.ts";
+
+/** The kinds of rows that runs have. */
+type Parts = { run: Run; frozen: FrozenRun; step: Step; execution: Execution; checkpoint: RunCheckpoint };
+type Kind = keyof Parts;
+
+/** The runs of one session with their steps, executions and checkpoints: rows of a table that is made with the first of them. */
+export class RunStore {
+  readonly #storage: Storage;
+
+  constructor(storage: Storage) {
+    this.#storage = storage;
+  }
+
+  /** Runs `work` as one transaction. */
+  transact<T>(work: () => T): T {
+    return this.#storage.transact(work);
+  }
+
+  /** Writes a part, replacing that of the same id. */
+  put<K extends Kind>(kind: K, part: Parts[K]): void {
+    this.#storage.sql(
+      "INSERT OR REPLACE INTO run_parts (id, kind, run, status, body) VALUES (?, ?, ?, ?, ?)",
+      part.id,
+      kind,
+      part.run,
+      part.status,
+      storeText(this.#storage.sql, part.id, JSON.stringify(part)),
+    );
+  }
+
+  find<K extends Kind>(kind: K, id: string): Parts[K] | undefined {
+    return this.#read<Parts[K]>("WHERE kind = ? AND id = ?", kind, id)[0];
+  }
+
+  /** The parts of a run, in the order in which they were made. */
+  listOf<K extends Kind>(kind: K, run: string): Parts[K][] {
+    return this.#read("WHERE run = ? AND kind = ? ORDER BY id", run, kind);
+  }
+
+  /** The last step of a run. */
+  lastStep(run: string): Step | undefined {
+    return this.#read<Step>("WHERE run = ? AND kind = 'step' ORDER BY id DESC LIMIT 1", run)[0];
+  }
+
+  /** The executions of a step, in the order of its calls. */
+  listExecutions(run: string, step: number): Execution[] {
+    return this.listOf("execution", run)
+      .filter((one) => one.step === step)
+      .toSorted((a, b) => a.place - b.place);
+  }
+
+  /** All runs of the session, newest first: those before the id `before`. */
+  listRuns({ before, limit = -1 }: { before?: string | undefined; limit?: number } = {}): Run[] {
+    return this.#read("WHERE kind = 'run' AND id < ? ORDER BY id DESC LIMIT ?", before ?? "s", limit);
+  }
+
+  /** Open runs, and waiting checkpoints. */
+  listByStatus<K extends "run" | "checkpoint">(kind: K, ...statuses: readonly Parts[K]["status"][]): Parts[K][] {
+    const list = JSON.stringify(statuses);
+    return this.#read("WHERE kind = ? AND status IN (SELECT value FROM json_each(?)) ORDER BY id", kind, list);
+  }
+
+  #read<T>(where: string, ...values: (string | number)[]): T[] {
+    const { sql } = this.#storage;
+    if (!hasTable(sql, "run_parts")) return [];
+    return sql<{ id: string; body: string }>(`SELECT id, body FROM run_parts ${where}`, ...values).map(
+      ({ id, body }) => JSON.parse(loadText(sql, id, body)) as T,
+    );
+  }
+}

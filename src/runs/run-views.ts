@@ -1,0 +1,144 @@
+import { encodeUsage } from "../dialects/native/usage.ts";
+import { toApiTime } from "../session/history/views.ts";
+import { type Json, type JsonObject, withoutUndefined } from "../wire/json.ts";
+import { cutText } from "../wire/surrogates.ts";
+import type { RunLimits } from "./definition.ts";
+import type { RunEvent } from "./run-events.ts";
+import { DECISIONS, type Execution, hasEnded, isSettled, type Run, type RunCheckpoint, type Step } from "./run.ts";
+
+/** Characters of a result in an event. */
+const MAX_EVENT_RESULT = 16 * 1024;
+
+const timeOf = (at: number | undefined): string | undefined => (at === undefined ? undefined : toApiTime(at));
+
+/** A run as the API returns it. `open`: the ids of what it waits for. */
+export const toApiRun = (
+  run: Run,
+  { limits, output, open }: { limits: RunLimits; output: readonly Json[]; open: readonly string[] },
+): JsonObject =>
+  withoutUndefined({
+    id: run.id,
+    object: "run",
+    session_id: run.sessionId,
+    key_id: run.keyId,
+    status: run.status,
+    stop_reason: run.stopReason,
+    output: hasEnded(run) ? [...output] : undefined,
+    open: open.length > 0 ? [...open] : undefined,
+    steps: run.step,
+    tool_calls: run.toolCalls,
+    usage: encodeUsage(run.usage),
+    cost_micros_usd: run.costMicros,
+    limits: { ...limits },
+    metadata: run.metadata,
+    error: run.error && { ...run.error },
+    created_at: toApiTime(run.createdAt),
+    ended_at: timeOf(run.endedAt),
+  });
+
+/** A step as the API returns it. */
+export const toApiStep = ({ run, n, status, call, turn }: Step, executions: readonly Execution[]): JsonObject =>
+  withoutUndefined({
+    object: "run.step",
+    run_id: run,
+    step: n,
+    status,
+    call_id: call,
+    turn_id: status === "committed" ? call?.replace(/^call/, "turn") : turn?.id,
+    tool_executions: executions.filter(({ step }) => step === n).map(({ id }) => id),
+  });
+
+/** A tool execution as the API returns it. `args`: its arguments as the caller may see them. */
+export const toApiExecution = (execution: Execution, args: string): JsonObject =>
+  withoutUndefined({
+    id: execution.id,
+    object: "tool_execution",
+    run_id: execution.run,
+    step: execution.step,
+    call_id: execution.call,
+    name: execution.name,
+    kind: execution.kind,
+    effect: execution.effect,
+    status: execution.status,
+    attempt: execution.attempt,
+    arguments: args,
+    digest: execution.digest,
+    result: isSettled(execution) ? execution.result : undefined,
+    is_error: execution.isError,
+    created_at: toApiTime(execution.createdAt),
+    started_at: timeOf(execution.startedAt),
+    due_at: timeOf(execution.dueAt),
+    ended_at: timeOf(execution.endedAt),
+  });
+
+/** A checkpoint as the API returns it, with what may be decided. */
+export const toApiCheckpoint = (
+  checkpoint: RunCheckpoint,
+  execution: { args: string; call: string } | undefined,
+): JsonObject =>
+  withoutUndefined({
+    id: checkpoint.id,
+    object: "checkpoint",
+    run_id: checkpoint.run,
+    kind: checkpoint.kind,
+    status: checkpoint.status,
+    decisions: checkpoint.status === "open" ? [...DECISIONS[checkpoint.kind]] : [],
+    execution_id: checkpoint.execution,
+    call_id: execution?.call,
+    tool: checkpoint.kind === "limit" ? undefined : checkpoint.bound.tool,
+    limit: checkpoint.kind === "limit" ? checkpoint.bound.tool : undefined,
+    arguments: execution?.args,
+    digest: checkpoint.bound.digest,
+    definition: checkpoint.bound.definition,
+    approver: checkpoint.approver,
+    decided: checkpoint.decided && { ...checkpoint.decided, at: toApiTime(checkpoint.decided.at) },
+    created_at: toApiTime(checkpoint.createdAt),
+    expires_at: toApiTime(checkpoint.expiresAt),
+  });
+
+/** Tells the client to execute a tool. */
+export const toToolCall = ({ id, step, call, name, dueAt }: Execution, args: string): RunEvent => ({
+  type: "tool.call",
+  step,
+  execution_id: id,
+  call_id: call,
+  name,
+  arguments: args,
+  ...(dueAt !== undefined && { due_at: toApiTime(dueAt) }),
+});
+
+export const toStarted = ({ id, step, call, name, kind, attempt }: Execution): RunEvent => ({
+  type: "tool_execution.started",
+  step,
+  execution_id: id,
+  call_id: call,
+  name,
+  kind,
+  attempt,
+});
+
+export function toCompleted({
+  id,
+  step,
+  call,
+  name,
+  status,
+  isError,
+  result = "",
+  startedAt,
+  endedAt,
+}: Execution): RunEvent {
+  const shown = cutText(result, MAX_EVENT_RESULT);
+  return {
+    type: "tool_execution.completed",
+    step,
+    execution_id: id,
+    call_id: call,
+    name,
+    status,
+    is_error: isError === true,
+    ...(startedAt !== undefined && endedAt !== undefined && { ms: endedAt - startedAt }),
+    result: shown,
+    ...(shown.length < result.length && { truncated: true }),
+  };
+}

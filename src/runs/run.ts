@@ -1,0 +1,167 @@
+import type { ErrorCode } from "../canonical/error.ts";
+import type { Usage } from "../canonical/types.ts";
+import type { Instructions } from "../session/session.ts";
+import type { Turn } from "../session/turns.ts";
+import type { RunDefinition, RunTool } from "./definition.ts";
+import type { Effect, ToolVerdict } from "./policy.ts";
+
+/** `waiting_for_tool`: nothing is left to do but what the client executes; `waiting_for_approval`: or what a person decides. */
+export type RunStatus =
+  | "queued"
+  | "running"
+  | "waiting_for_tool"
+  | "waiting_for_approval"
+  | "interrupted"
+  | "completed"
+  | "failed"
+  | "cancelled";
+
+export type StopReason =
+  | "end_turn"
+  | "max_turns"
+  | "max_tool_calls"
+  | "max_tokens"
+  | "max_cost"
+  | "timeout"
+  | "cancelled"
+  | "safety_blocked"
+  | "error";
+
+/**
+ * A run as its session stores it. Times are Unix milliseconds. `ranMs`: for how long it has been running before `runningSince`.
+ * `step`: the number of the last step, 0 before the first. `input`: what the next step adds to the conversation, the JSON text of its
+ * member `input`. `events`: the number of the last event of its stream. `stalls`: starts after which nothing has moved.
+ */
+export type Run = {
+  id: string;
+  run: string;
+  status: RunStatus;
+  stopReason?: StopReason;
+  org: string;
+  keyId: string;
+  address?: string;
+  sessionId: string;
+  step: number;
+  toolCalls: number;
+  costMicros: number;
+  usage: Usage;
+  ranMs: number;
+  runningSince?: number;
+  stalls: number;
+  input: string;
+  events: number;
+  metadata?: Record<string, string>;
+  createdAt: number;
+  endedAt?: number;
+  error?: { code: ErrorCode; message: string };
+};
+
+/** What a run was started with; nothing changes it. */
+export type FrozenRun = { id: string; run: string; status: "frozen"; definition: RunDefinition };
+
+/**
+ * One call of the model. `calling`: it is sent; `tools`: it has answered, and `turn` is what the session gets when all its calls have
+ * results; `committed`: it has; `dropped`: it never will.
+ */
+export type Step = {
+  id: string;
+  run: string;
+  n: number;
+  status: "calling" | "tools" | "committed" | "dropped";
+  call?: string;
+  /** The text of a reply that was broken off. */
+  partial?: string;
+  turn?: Turn;
+  instructions?: Instructions;
+};
+
+/** `unknown`: it has started, whether it has happened is not known, and doing it again may do it twice. */
+export type ExecutionStatus =
+  | "awaiting_approval"
+  | "awaiting_client"
+  | "ready"
+  | "started"
+  | "succeeded"
+  | "failed"
+  | "timed_out"
+  | "denied"
+  | "expired"
+  | "cancelled"
+  | "unknown";
+
+/**
+ * The execution of one tool call. `place`: of the call in its reply. `definition`: digest of its tool; `digest`: of the arguments, the
+ * JSON text of which is what runs. `result`: what came, in full.
+ */
+export type Execution = {
+  id: string;
+  run: string;
+  step: number;
+  place: number;
+  call: string;
+  name: string;
+  kind: RunTool["type"] | "unknown";
+  effect: Effect;
+  definition: string;
+  args: string;
+  digest: string;
+  status: ExecutionStatus;
+  attempt: number;
+  /** A person has changed the arguments. */
+  isEdited?: true;
+  result?: string;
+  isError?: boolean;
+  createdAt: number;
+  startedAt?: number;
+  dueAt?: number;
+  endedAt?: number;
+};
+
+export const CHECKPOINT_KINDS = ["approval", "unknown", "limit"] as const;
+
+/** What a person may decide at a checkpoint of each kind. */
+export const DECISIONS = {
+  approval: ["approve", "deny", "edit"],
+  unknown: ["retry", "result", "fail"],
+  limit: ["approve", "deny"],
+} as const;
+
+export type DecisionName = (typeof DECISIONS)[keyof typeof DECISIONS][number];
+
+/** A decision as it was made. Never changes. */
+export type ResolvedDecision = { decision: DecisionName; by: string; at: number; reason?: string };
+
+/**
+ * Where a run waits for a decision. What is decided about is bound: the run's key, the tool and its definition, the digest of the exact
+ * arguments, and an expiry. It is used once.
+ */
+export type RunCheckpoint = {
+  id: string;
+  run: string;
+  kind: (typeof CHECKPOINT_KINDS)[number];
+  status: "open" | "approved" | "denied" | "edited" | "answered" | "expired" | "cancelled";
+  execution?: string;
+  approver: ToolVerdict["approver"];
+  bound: { keyId: string; tool?: string; definition?: string; digest?: string };
+  decided?: ResolvedDecision;
+  createdAt: number;
+  expiresAt: number;
+};
+
+const SETTLED: ReadonlySet<ExecutionStatus> = new Set([
+  "succeeded",
+  "failed",
+  "timed_out",
+  "denied",
+  "expired",
+  "cancelled",
+]);
+
+/** Whether an execution has what the model is shown of it. */
+export const isSettled = ({ status }: Pick<Execution, "status">): boolean => SETTLED.has(status);
+
+export const isWaiting = ({ status }: Pick<Run, "status">): boolean =>
+  status === "waiting_for_tool" || status === "waiting_for_approval" || status === "interrupted";
+
+export const hasEnded = ({ status }: Pick<Run, "status">): boolean =>
+  status === "completed" || status === "failed" || status === "cancelled";

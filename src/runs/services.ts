@@ -1,0 +1,24 @@
+import type { ModelServices, ObjectLifetime, SessionState } from "../gateway/session/services.ts";
+import type { Caller } from "../keys/caller.ts";
+import type { RunEvents } from "./run-events.ts";
+import type { RunStore } from "./run-store.ts";
+import type { Execution, Run, RunCheckpoint } from "./run.ts";
+import type { ToolNetwork } from "./tools/bounded-fetch.ts";
+
+/** What runs use of their session's object. */
+export type RunServices = {
+  store: RunStore;
+  events: RunEvents;
+  state: SessionState;
+  models: ModelServices;
+  lifetime: ObjectLifetime;
+  network: ToolNetwork;
+  /** The run's key as it is now. Throws `auth.*`. */
+  authenticate: (run: Run) => Promise<Caller>;
+  /** The arguments of an execution with the caller's own values in the place of their tags. */
+  restore: (execution: Execution, run: Run) => string;
+  /** A tool's result behind the caller's shield. */
+  screen: (text: string, caller: Caller) => Promise<string>;
+  /** Tells of a new checkpoint. */
+  announce: (run: Run, checkpoint: RunCheckpoint) => void;
+};

@@ -1,0 +1,90 @@
+import { concatBytes } from "../../wire/bytes.ts";
+import { type Reach, requirePublic, UrlRefusal } from "./public-url.ts";
+
+/** How the tools of a deployment reach the network. */
+export type ToolNetwork = {
+  reach: Reach;
+  /** To a public address, or else refused by the platform. */
+  fetchPublic: typeof fetch;
+  /** To an origin that the deployment has registered. */
+  fetchRegistered: typeof fetch;
+};
+
+/** `isSent`: the request may have reached its receiver. */
+export class ToolFetchError extends Error {
+  readonly isSent: boolean;
+
+  constructor(message: string, { isSent, cause }: { isSent: boolean; cause?: unknown }) {
+    super(message, { cause });
+    this.isSent = isSent;
+  }
+}
+
+/** An answer, with as much of its body as was read. `isCut`: there was more. */
+export type BoundedAnswer = { status: number; headers: Headers; body: Uint8Array; isCut: boolean };
+
+const MAX_REDIRECTS = 3;
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+/** Not sent to another origin than the one that they were meant for. */
+const CREDENTIALS = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
+
+/**
+ * Fetches a URL that was given from outside. Each redirect is checked as the URL is, and only a GET follows one. At most
+ * `maxBytes` are read, as they are after decompression: a small answer may be a large one. Throws `UrlRefusal`, `ToolFetchError`, and
+ * the signal's reason.
+ */
+export async function fetchBounded(
+  target: string,
+  { maxBytes, signal, ...init }: RequestInit & { maxBytes: number; signal: AbortSignal },
+  network: ToolNetwork,
+): Promise<BoundedAnswer> {
+  const headers = new Headers(init.headers);
+  let url = requirePublic(target, network.reach);
+  for (let redirects = 0; ; redirects++) {
+    const response = await send(url, { ...init, headers, signal, redirect: "manual" }, network);
+    const location = response.headers.get("location");
+    if (!REDIRECTS.has(response.status) || location === null) return await read(response, maxBytes, signal);
+    await response.body?.cancel();
+    if ((init.method ?? "GET") !== "GET") throw new UrlRefusal("expected an answer, not a redirect");
+    if (redirects === MAX_REDIRECTS) throw new UrlRefusal(`expected at most ${MAX_REDIRECTS} redirects`);
+    const next = requirePublic(URL.parse(location, url)?.href ?? location, network.reach);
+    if (next.origin !== url.origin) for (const name of CREDENTIALS) headers.delete(name);
+    url = next;
+  }
+}
+
+async function send(url: URL, init: RequestInit & { signal: AbortSignal }, network: ToolNetwork): Promise<Response> {
+  const fetching = network.reach.registered.has(url.origin) ? network.fetchRegistered : network.fetchPublic;
+  try {
+    return await fetching(url.href, init);
+  } catch (cause) {
+    init.signal.throwIfAborted();
+    // Whether a request has left before its connection broke is not known.
+    throw new ToolFetchError(`${url.host} could not be reached`, { isSent: true, cause });
+  }
+}
+
+async function read(
+  { status, headers, body }: Response,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<BoundedAnswer> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  if (body === null) return { status, headers, body: new Uint8Array(0), isCut: false };
+  const reader = body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read().catch((cause: unknown) => {
+      signal.throwIfAborted();
+      throw new ToolFetchError("the answer broke off", { isSent: true, cause });
+    });
+    if (done) break;
+    const rest = maxBytes - size;
+    parts.push(value.subarray(0, rest));
+    size += value.length;
+    if (value.length <= rest) continue;
+    void reader.cancel().catch(() => {});
+    return { status, headers, body: concatBytes(parts), isCut: true };
+  }
+  return { status, headers, body: concatBytes(parts), isCut: false };
+}

@@ -1,0 +1,46 @@
+import { decodeUtf8 } from "../../wire/bytes.ts";
+import { fetchBounded, type ToolNetwork } from "./bounded-fetch.ts";
+import type { ToolOutput } from "./native-tools.ts";
+import { MAX_RESULT_BYTES } from "./shown-result.ts";
+import { signWebhook } from "./signature.ts";
+
+/** `secret`: signs the requests. */
+export type HttpTool = { url: string; headers: Record<string, string>; secret: string | undefined };
+
+/** An execution as its tool sees it. `args`: JSON text, as the model wrote it. */
+export type HttpExecution = { id: string; run: string; session: string; name: string; args: string };
+
+/**
+ * Has a webhook execute a call: a POST with its arguments, byte for byte. Its id is also the idempotency key, so that a receiver can
+ * tell a repetition. Any answer is the result: an error from status 400 on. Throws as `fetchBounded`.
+ */
+export async function callWebhook(
+  { url, headers, secret }: HttpTool,
+  execution: HttpExecution,
+  { network, signal, now }: { network: ToolNetwork; signal: AbortSignal; now: number },
+): Promise<ToolOutput> {
+  const { id, run, session, name, args } = execution;
+  const facts = JSON.stringify({ execution_id: id, run_id: run, session_id: session, name });
+  const timestamp = new Date(now).toISOString();
+  const body = `{"type":"tool.call","timestamp":"${timestamp}","data":${facts.slice(0, -1)},"arguments":${args.trim() || "{}"}}}`;
+  const answer = await fetchBounded(
+    url,
+    {
+      method: "POST",
+      headers: {
+        ...headers,
+        "content-type": "application/json",
+        "idempotency-key": id,
+        ...signWebhook({ id, at: now, body }, secret),
+      },
+      body,
+      maxBytes: MAX_RESULT_BYTES,
+      signal,
+    },
+    network,
+  );
+  const text =
+    decodeUtf8(answer.body) + (answer.isCut ? `\n\n[… the answer is longer than ${MAX_RESULT_BYTES} bytes …]` : "");
+  if (answer.status < 400) return { text, isError: false };
+  return { text: text.trim() === "" ? `The tool answered with status ${answer.status}.` : text, isError: true };
+}

@@ -1,0 +1,100 @@
+import { hashTurn, ROOT } from "../canonical/turn-hash.ts";
+import { native } from "../dialects/native/index.ts";
+import type { SessionState } from "../gateway/session/services.ts";
+import { linkTurns, type Turn } from "../session/turns.ts";
+import { isObject, joinItems, type Json, parseJson } from "../wire/json.ts";
+import { settleExecution, toResultBlocks } from "./batch.ts";
+import { type Execution, isSettled, type Run, type Step } from "./run.ts";
+import type { RunServices } from "./services.ts";
+
+const NO_ITEMS = { dialect: native.id, items: "", issuer: "" };
+
+/** The items of a run's next input. */
+export function inputItems({ input }: Pick<Run, "input">): Json[] {
+  const items = parseJson(input);
+  return Array.isArray(items) ? items : [items];
+}
+
+/**
+ * Settles what is open of a run's last step, where the run goes no further: calls that were not made are cancelled, and the step becomes
+ * a turn with the results that there are, so that nothing which was paid for or done is lost. `isDropped`: none of it becomes one.
+ */
+export function settleStep(
+  run: Run,
+  { isDropped }: { isDropped: boolean },
+  { store, state, lifetime }: RunServices,
+): Execution[] {
+  const step = store.lastStep(run.id);
+  const now = lifetime.now();
+  const executions = step === undefined ? [] : store.listExecutions(run.id, step.n);
+  const settled = executions.map((one) => (isSettled(one) ? one : settleExecution(one, cancelled(one), now)));
+  const changed = settled.filter((one, i) => one !== executions[i]);
+  store.transact(() => {
+    for (const execution of changed) store.put("execution", execution);
+    for (const checkpoint of store.listOf("checkpoint", run.id))
+      if (checkpoint.status === "open") store.put("checkpoint", { ...checkpoint, status: "cancelled" });
+  });
+  if (step === undefined || step.status === "committed" || step.status === "dropped") return changed;
+  const { turn, ...rest } = step;
+  if (turn === undefined || isDropped) store.put("step", { ...rest, status: "dropped" });
+  else commitStep(run, step, settled, { store, state });
+  return changed;
+}
+
+/** The batch of a step becomes a turn of the session; its results are the run's next input. */
+export function commitStep(
+  run: Run,
+  { turn, instructions, ...step }: Step,
+  executions: readonly Execution[],
+  { store, state }: Pick<RunServices, "store" | "state">,
+): void {
+  run.input = JSON.stringify(toResultBlocks(executions));
+  state.session.add(turn!, { moves: true, instructions }, () => {
+    store.put("step", { ...step, status: "committed" });
+    store.put("run", run);
+  });
+}
+
+const cancelled = ({ status }: Execution): Parameters<typeof settleExecution>[1] => ({
+  status: "cancelled",
+  text:
+    status === "started" || status === "unknown"
+      ? "The run was stopped while this call was being made; whether it was made is not known."
+      : "The run was stopped before this call was made.",
+  isError: true,
+});
+
+/** A run that goes no further leaves the results of its last batch in the session: no call in it is without one. */
+export function keepResults(run: Run, state: SessionState, now: number): void {
+  const results = inputItems(run).filter((item) => isObject(item) && item.type === "tool_result");
+  if (results.length === 0 || (state.session.head?.open ?? []).length === 0) return;
+  addItems({ input: results, output: [] }, "run_ended", run, { state, now });
+}
+
+/** Adds items to the session without a call. */
+export function addItems(
+  { input, output }: { input: readonly Json[]; output: readonly Json[] },
+  why: string,
+  run: Run,
+  { state: { session, objectId }, now }: { state: SessionState; now: number },
+): Turn {
+  const parent = session.head;
+  const [requested, reply] = [input, output].map((items) =>
+    native.decodeMessages(items.map((item) => structuredClone(item))),
+  );
+  const turn = {
+    kind: "items" as const,
+    ...hashTurn(parent?.chain ?? ROOT, requested!, reply!),
+    open: [],
+    input: { dialect: native.id, items: joinItems(input) },
+    output: { ...NO_ITEMS, items: joinItems(output) },
+  };
+  const linked = linkTurns([turn], { parent, objectId, now });
+  session.moveTo(linked, "items_added", {
+    turn_id: linked[0]!.id,
+    items: input.length + output.length,
+    run_id: run.id,
+    why,
+  });
+  return linked[0]!;
+}

@@ -1,0 +1,46 @@
+/** One request to a tool, as the tool got it. */
+export type ToolRequest = { path: string; headers: Record<string, string>; body: string };
+
+const LOG = new Map<string, ToolRequest[]>();
+
+/**
+ * A host of tools. The first part of a path names a test, which gets its own log at `GET /{test}/log`; the last part says what happens.
+ */
+export async function answerTool(request: Request): Promise<Response> {
+  const { pathname } = new URL(request.url);
+  const [, test = "", what = ""] = pathname.split("/");
+  const log = LOG.get(test) ?? [];
+  LOG.set(test, log);
+  if (what === "log") return Response.json(log);
+  const body = await request.text();
+  log.push({ path: pathname, headers: Object.fromEntries(request.headers), body });
+  const tries = log.filter(({ path }) => path === pathname).length;
+  switch (what) {
+    case "echo":
+      return Response.json((JSON.parse(body) as { data: { arguments: unknown } }).data.arguments);
+    case "page":
+      return new Response(
+        "<html><head><title>T</title><script>x()</script></head><body><h1>Rhone</h1><p>A &amp; B</p></body></html>",
+        {
+          headers: { "content-type": "text/html; charset=utf-8" },
+        },
+      );
+    case "garbage":
+      return new Response(new Uint8Array([0xff, 0xfe, 0, 1, 2]));
+    case "huge":
+      return new Response("x".repeat(6_000_000));
+    case "never":
+      return await new Promise(() => {});
+    case "refused":
+      return new Response("No such customer.", { status: 404 });
+    case "broken":
+      throw new Error("connection reset");
+    case "broken-once":
+      if (tries === 1) throw new Error("connection reset");
+      return new Response("At last.");
+    case "away":
+      return new Response(null, { status: 302, headers: { location: "http://127.0.0.1/secret" } });
+    default:
+      return new Response(`Done: ${what}.`);
+  }
+}

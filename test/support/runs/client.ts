@@ -1,0 +1,61 @@
+import { expect } from "vitest";
+import { decodeSse } from "../../../src/wire/sse.ts";
+import type { ToolRequest } from "../../fake/tools.ts";
+import { request } from "../worker/client.ts";
+
+export type Json = Record<string, unknown>;
+export type RunEvent = Json & { type: string; event_id: number };
+
+export const TOOLS = "https://tools.example.com";
+
+export const send = (method: string, path: string, body?: unknown, key?: string): Promise<Response> =>
+  request(path, {
+    method,
+    ...(key !== undefined && { key }),
+    ...(body !== undefined && { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+  });
+
+/** The answer to a request, which must be a success. */
+export async function json(method: string, path: string, body?: unknown, key?: string): Promise<Json> {
+  const response = await send(method, path, body, key);
+  const text = await response.text();
+  expect([response.status, text.slice(0, 400)]).toEqual([200, expect.anything()]);
+  return JSON.parse(text) as Json;
+}
+
+/** A run to its end, or to where it waits. */
+export const run = (body: Json): Promise<Json> => json("POST", "/v1/runs", { model: "fake/plan", ...body });
+
+export const listOf = async (id: unknown, what: string): Promise<Json[]> =>
+  (await json("GET", `/v1/runs/${id as string}/${what}`)).data as Json[];
+
+/** The text of a run's output. */
+export const textOf = ({ output }: Json): string =>
+  (output as Json[]).map(({ type, text }) => (type === "response" ? text : "")).join("");
+
+export async function eventsOf(response: Response): Promise<RunEvent[]> {
+  const text = await response.text();
+  expect(response.status, text).toBe(200);
+  return decodeSse(new TextEncoder().encode(text)).flatMap(({ data }) =>
+    data === undefined ? [] : [JSON.parse(data) as RunEvent],
+  );
+}
+
+/** The requests that a tool's host has got for a test. */
+export const toolLog = async (test: string): Promise<ToolRequest[]> => (await fetch(`${TOOLS}/${test}/log`)).json();
+
+/** A webhook as a tool, at a path of the host of tools. */
+export const webhook = (name: string, path: string, more: Json = {}): Json => ({
+  type: "http",
+  name,
+  description: `Does ${name}`,
+  url: `${TOOLS}/${path}`,
+  parameters: { type: "object", properties: { n: { type: "integer" } } },
+  ...more,
+});
+
+export const clientTool = (name: string, more: Json = {}): Json => ({
+  name,
+  parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
+  ...more,
+});
