@@ -22,6 +22,7 @@ type BatchContext = {
   earlier: readonly Execution[];
   now: number;
   objectId: string;
+  refusal: string | undefined;
 };
 
 /** The tool calls of a reply, in order. */
@@ -29,14 +30,13 @@ export const toolCallsOf = ({ messages }: Pick<ModelResponse, "messages">): Tool
   messages.flatMap(({ blocks }) => blocks.filter((block) => block.kind === "tool_call"));
 
 /**
- * Decides about each call of a reply: what is wrong with it is its result at once. `isWhole`: the reply is; nothing of one that was cut
- * off is executed. `earlier`: all executions of the run so far.
+ * Decides about each call of a reply: what is wrong with it is its result at once. `refusal`: why none of them is made. `earlier`: all
+ * executions of the run so far.
  */
 export function planBatch(
   run: Run,
   calls: readonly ToolCall[],
-  isWhole: boolean,
-  { definition, step, earlier, now, objectId }: BatchContext,
+  { definition, step, earlier, now, objectId, refusal: common }: BatchContext,
 ): Batch {
   const checkpoints: RunCheckpoint[] = [];
   const executions: Execution[] = [];
@@ -60,9 +60,8 @@ export function planBatch(
       createdAt: now,
     };
     const same = [...earlier, ...executions].filter((one) => one.name === call.name && one.digest === digest);
-    const refusal = isWhole
-      ? findRefusal(call, { tool, definition, place, repeats: same.length, used: run.toolCalls + place })
-      : "The reply was cut off: none of its calls was made.";
+    const refusal =
+      common ?? findRefusal(call, { tool, definition, place, repeats: same.length, used: run.toolCalls + place });
     if (refusal !== undefined) {
       executions.push(settleExecution(base, { status: "failed", text: refusal, isError: true }, now));
       continue;

@@ -42,23 +42,34 @@ export async function executeTool(
   const signal = AbortSignal.any([surroundings.signal, timeout]);
   for (let tries = 1; ; tries++) {
     try {
-      const { text, isError } = await runOnce(tool, { execution, args }, { ...surroundings, signal });
+      const { text, isError, isPassing } = await runOnce(tool, { execution, args }, { ...surroundings, signal });
+      if (isPassing && isRepeatable(execution.effect) && tries < MAX_TRIES && (await pauseAfter(tries, signal)))
+        continue;
       return { status: isError ? "failed" : "succeeded", text, isError };
     } catch (thrown) {
-      const mayRepeat = isRepeatable(execution.effect);
-      if (mayRepeat && thrown instanceof ToolFetchError && tries < MAX_TRIES) {
-        await sleep(PAUSE_MS * 2 ** (tries - 1), signal).catch(() => {});
-        if (!signal.aborted) continue;
-      }
+      const isPassing = isRepeatable(execution.effect) && thrown instanceof ToolFetchError;
+      if (isPassing && tries < MAX_TRIES && (await pauseAfter(tries, signal))) continue;
       if (surroundings.signal.aborted) return failedAs("cancelled", "The run was stopped while the tool was running.");
-      if (thrown instanceof UrlRefusal) return failedAs("failed", `The URL is refused: ${thrown.message}.`);
-      if (!mayRepeat && (timeout.aborted || thrown instanceof ToolFetchError))
-        return failedAs("unknown", "Whether the tool has run is not known.");
-      if (timeout.aborted) return failedAs("timed_out", `The tool did not answer within ${timeoutMs / 1000} s.`);
-      return failedAs("failed", thrown instanceof ToolFetchError ? `${thrown.message}.` : "The tool failed.");
+      return toFailure(thrown, execution.effect, timeout.aborted ? timeoutMs : undefined);
     }
   }
 }
+
+/** What an execution has come to that did not return. `lateMs`: it took longer than that. */
+function toFailure(thrown: unknown, effect: Effect, lateMs: number | undefined): Executed {
+  if (thrown instanceof UrlRefusal) return failedAs("failed", `The URL is refused: ${thrown.message}.`);
+  const isLost = lateMs !== undefined || thrown instanceof ToolFetchError;
+  if (isLost && !isRepeatable(effect)) return failedAs("unknown", "Whether the tool has run is not known.");
+  if (lateMs !== undefined) return failedAs("timed_out", `The tool did not answer within ${lateMs / 1000} s.`);
+  return failedAs("failed", thrown instanceof ToolFetchError ? `${thrown.message}.` : "The tool failed.");
+}
+
+/** Waits before another try; false: there is no time for one. */
+const pauseAfter = (tries: number, signal: AbortSignal): Promise<boolean> =>
+  sleep(PAUSE_MS * 2 ** (tries - 1), signal).then(
+    () => true,
+    () => false,
+  );
 
 const failedAs = (status: ExecutionStatus, text: string): Executed => ({ status, text, isError: true });
 

@@ -89,7 +89,7 @@ function list(
   engine: RunEngine,
 ): JsonObject {
   const { store, restore } = engine.services;
-  const executions = store.listOf("execution", run.id);
+  const executions = store.listExecutions(run.id);
   const checkpoints = store.listOf("checkpoint", run.id);
   const steps = store.listOf("step", run.id);
   const argsOf = (id: string | undefined): { call: string; args: string } | undefined => {

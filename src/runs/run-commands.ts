@@ -86,7 +86,7 @@ export async function resume(
   caller: Caller,
 ): Promise<void> {
   const { store, events, lifetime, screen } = engine.services;
-  const executions = store.listOf("execution", run.id);
+  const executions = store.listExecutions(run.id);
   const given: Execution[] = [];
   for (const [i, result] of results.entries()) {
     const text = await screen(textOf(result.content), caller);

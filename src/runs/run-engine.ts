@@ -165,7 +165,7 @@ export class RunEngine {
     for (const run of store.listByStatus("run", "queued", "running")) {
       run.stalls++;
       if (run.runningSince !== undefined) delete run.runningSince;
-      for (const execution of store.listOf("execution", run.id))
+      for (const execution of store.listExecutions(run.id))
         if (execution.status === "started") store.put("execution", afterRestart(execution));
       store.put("run", run);
       this.start(run, { isRestarted: true });

@@ -50,6 +50,8 @@ export class RunLoop {
     while (this.#run.status === "running" && this.#live.stop === undefined) {
       const step = store.lastStep(this.#run.id);
       if (step?.status === "tools") await this.#advanceBatch(step);
+      // The model has called tools in the step in which it had to answer.
+      else if (step?.status === "committed" && step.limit !== undefined) this.#end("completed", step.limit);
       else await this.#takeStep(step?.status === "calling" ? step.n : this.#run.step + 1);
     }
   }
@@ -64,7 +66,7 @@ export class RunLoop {
       return this.#askForMore(limit);
     const caller = await authenticate(run);
     run.step = n;
-    const step: Step = { id: stepId(run, n), run: run.id, n, status: "calling" };
+    const step: Step = { id: stepId(run, n), run: run.id, n, status: "calling", ...(limit && { limit }) };
     let failure: GatewayError | undefined;
     let said = "";
     await callModel(
@@ -95,9 +97,10 @@ export class RunLoop {
           }
           step.status = "tools";
           step.turn = toTurn(record, completed);
-          const earlier = store.listOf("execution", run.id);
-          const context = { definition, step: n, earlier, now: this.#now, objectId };
-          const batch = planBatch(run, calls, response.finish.reason !== "length", context);
+          const earlier = store.listExecutions(run.id);
+          const refusal = refusalOf(response.finish.reason === "length", limit);
+          const context = { definition, step: n, earlier, now: this.#now, objectId, refusal };
+          const batch = planBatch(run, calls, context);
           run.toolCalls += calls.length;
           session.fail(record, undefined, undefined, () => {
             for (const execution of batch.executions) store.put("execution", execution);
@@ -295,6 +298,12 @@ function findLimit({ toolCalls }: Run, n: number, { limits, tools }: RunDefiniti
   if (tools.length === 0) return undefined;
   if (n >= limits.max_turns) return "max_turns";
   return toolCalls >= limits.max_tool_calls ? "max_tool_calls" : undefined;
+}
+
+/** Why none of a reply's calls is made; undefined: they are. */
+function refusalOf(isCutOff: boolean, limit: StopReason | undefined): string | undefined {
+  if (isCutOff) return "The reply was cut off: none of its calls was made.";
+  return limit === undefined ? undefined : `The run's limit is reached (${limit}): this call was not made.`;
 }
 
 /** Ids of steps sort by their numbers. */

@@ -46,11 +46,11 @@ export class RunStore {
     return this.#read<Step>("WHERE run = ? AND kind = 'step' ORDER BY id DESC LIMIT 1", run)[0];
   }
 
-  /** The executions of a step, in the order of its calls. */
-  listExecutions(run: string, step: number): Execution[] {
+  /** The executions of a run, or of one of its steps, in the order of their calls. */
+  listExecutions(run: string, step?: number): Execution[] {
     return this.listOf("execution", run)
-      .filter((one) => one.step === step)
-      .toSorted((a, b) => a.place - b.place);
+      .filter((one) => step === undefined || one.step === step)
+      .toSorted((a, b) => a.step - b.step || a.place - b.place);
   }
 
   /** All runs of the session, newest first: those before the id `before`. */

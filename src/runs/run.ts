@@ -69,6 +69,8 @@ export type Step = {
   n: number;
   status: "calling" | "tools" | "committed" | "dropped";
   call?: string;
+  /** The limit because of which the model had to answer without tools. */
+  limit?: StopReason;
   /** The text of a reply that was broken off. */
   partial?: string;
   turn?: Turn;

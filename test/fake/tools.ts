@@ -33,11 +33,10 @@ export async function answerTool(request: Request): Promise<Response> {
       return await new Promise(() => {});
     case "refused":
       return new Response("No such customer.", { status: 404 });
-    case "broken":
-      throw new Error("connection reset");
-    case "broken-once":
-      if (tries === 1) throw new Error("connection reset");
-      return new Response("At last.");
+    case "never-once":
+      return tries === 1 ? await new Promise(() => {}) : new Response("At last.");
+    case "failing-once":
+      return tries === 1 ? new Response("Not now.", { status: 503 }) : new Response("At last.");
     case "away":
       return new Response(null, { status: 302, headers: { location: "http://127.0.0.1/secret" } });
     default:

@@ -41,6 +41,8 @@ export async function callWebhook(
   );
   const text =
     decodeUtf8(answer.body) + (answer.isCut ? `\n\n[… the answer is longer than ${MAX_RESULT_BYTES} bytes …]` : "");
-  if (answer.status < 400) return { text, isError: false };
-  return { text: text.trim() === "" ? `The tool answered with status ${answer.status}.` : text, isError: true };
+  const { status } = answer;
+  if (status < 400) return { text, isError: false };
+  const isPassing = status === 429 || status >= 500;
+  return { text: text.trim() === "" ? `The tool answered with status ${status}.` : text, isError: true, isPassing };
 }

@@ -4,8 +4,8 @@ import { fetchBounded, type ToolNetwork } from "./bounded-fetch.ts";
 import { isAmongHosts, requirePublic, UrlRefusal } from "./public-url.ts";
 import { textOfHtml } from "./web-page.ts";
 
-/** What a tool gives the model. */
-export type ToolOutput = { text: string; isError: boolean };
+/** What a tool gives the model. `isPassing`: an error that another try may not meet. */
+export type ToolOutput = { text: string; isError: boolean; isPassing?: boolean };
 
 /** A tool that the gateway itself runs. All of them only read. */
 type NativeTool = {

@@ -1,4 +1,4 @@
-import { expect } from "vitest";
+import { afterEach, beforeEach, expect, vi } from "vitest";
 import { decodeSse } from "../../../src/wire/sse.ts";
 import type { ToolRequest } from "../../fake/tools.ts";
 import { request } from "../worker/client.ts";
@@ -59,3 +59,20 @@ export const clientTool = (name: string, more: Json = {}): Json => ({
   parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
   ...more,
 });
+
+/** For a file's every test: the connection to a path that ends with `broken` is lost behind the request, or only behind the first one. */
+export function withBrokenTools(): void {
+  beforeEach(() => {
+    const { fetch: real } = globalThis;
+    const seen = new Set<string>();
+    vi.stubGlobal("fetch", async (input: RequestInfo | URL, init?: RequestInit) => {
+      const url = input instanceof Request ? input.url : String(input);
+      const response = await real(input, init);
+      const breaks = url.endsWith("/broken") || (url.endsWith("/broken-once") && !seen.has(url));
+      seen.add(url);
+      if (breaks) throw new TypeError("connection reset");
+      return response;
+    });
+  });
+  afterEach(() => vi.unstubAllGlobals());
+}

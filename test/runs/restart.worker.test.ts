@@ -1,0 +1,99 @@
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { describe, expect, it } from "vitest";
+import { writePlan } from "../fake/plan.ts";
+import {
+  clientTool,
+  eventsOf,
+  json,
+  listOf,
+  run,
+  send,
+  textOf,
+  toolLog,
+  webhook,
+  type Json,
+} from "../support/runs/client.ts";
+import { objectOf } from "../support/worker/client.ts";
+
+const look = { name: "look", args: { n: 1 } };
+const objectIn = (id: string): ReturnType<typeof objectOf> => objectOf(id.replace(/^run/, "call"));
+
+/** Ends a run's object as a crash does: what is in memory is gone. */
+async function crash(id: string): Promise<void> {
+  await runInDurableObject(objectIn(id), (_, state) => state.abort("crash")).catch(() => {});
+}
+
+/** A run whose object crashes while its tool runs. */
+async function crashed(test: string, tool: Json): Promise<string> {
+  const response = await send("POST", "/v1/runs:stream", {
+    model: "fake/plan",
+    input: writePlan([[look], "Over."]),
+    tools: [tool],
+  });
+  const id = response.headers.get("x-rhone-run-id")!;
+  const reading = response.text().catch(() => "");
+  await expect.poll(async () => (await toolLog(test)).length, { timeout: 10_000 }).toBe(1);
+  await crash(id);
+  await reading;
+  return id;
+}
+
+const settled = async (id: string): Promise<Json> => {
+  await expect
+    .poll(async () => (await json("GET", `/v1/runs/${id}`)).status, { timeout: 20_000 })
+    .toMatch(/completed|failed|waiting/);
+  return await json("GET", `/v1/runs/${id}`);
+};
+
+describe("a run whose object is started anew", () => {
+  it("goes on with results that come later", async () => {
+    const plan = writePlan([[{ name: "weather", args: { city: "Lyon" } }], "Fine."]);
+    const waiting = await run({ input: plan, tools: [clientTool("weather")] });
+    await evictDurableObject(objectIn(waiting.id as string));
+    const [id] = waiting.open as string[];
+    const done = await json("POST", `/v1/runs/${waiting.id as string}:resume`, {
+      tool_results: [{ id, content: "sun" }],
+    });
+    expect([done.status, textOf(done)]).toEqual(["completed", "Fine."]);
+  });
+
+  it.each([
+    ["read_only", 2],
+    ["idempotent", 2],
+  ])("runs a tool again that may run twice: %s", async (effect, tries) => {
+    const test = `restart-${effect}`;
+    const id = await crashed(test, webhook("look", `${test}/never-once`, { effect }));
+    const done = await settled(id);
+    expect([done.status, textOf(done)]).toEqual(["completed", "Over."]);
+    const keys = (await toolLog(test)).map(({ headers }) => headers["idempotency-key"]);
+    expect([keys.length, new Set(keys).size]).toEqual([tries, 1]);
+    expect(await listOf(id, "tool-executions")).toMatchObject([
+      { status: "succeeded", attempt: tries, result: "At last." },
+    ]);
+  });
+
+  it.each(["non_idempotent", "unknown"])("does not run a tool again that must not run twice: %s", async (effect) => {
+    const test = `restart-${effect}`;
+    const id = await crashed(test, webhook("look", `${test}/never-once`, { effect, policy: "allow" }));
+    const waiting = await settled(id);
+    expect(waiting.status).toBe("waiting_for_approval");
+    expect(await toolLog(test)).toHaveLength(1);
+    const [checkpoint] = waiting.open as string[];
+    await json("POST", `/v1/checkpoints/${checkpoint!}:resolve`, { decision: "retry" });
+    await expect.poll(async () => (await json("GET", `/v1/runs/${id}`)).status).toBe("completed");
+    expect(await toolLog(test)).toHaveLength(2);
+  });
+
+  it("calls the model again if its reply was lost, and its stream goes on with numbers that were not used", async () => {
+    const response = await send("POST", "/v1/runs:stream", { model: "fake/fault-stall.run", input: "x" });
+    const id = response.headers.get("x-rhone-run-id")!;
+    const reading = response.text().catch(() => "");
+    await expect.poll(async () => (await listOf(id, "steps")).length).toBe(1);
+    await crash(id);
+    await reading;
+    await json("POST", `/v1/runs/${id}:cancel`);
+    const events = await eventsOf(await send("GET", `/v1/runs/${id}:stream?after=3`));
+    expect(events.at(-1)).toMatchObject({ type: "run.cancelled", run: { status: "cancelled" } });
+    expect(events.every(({ event_id }) => event_id > 3)).toBe(true);
+  });
+});
