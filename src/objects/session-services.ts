@@ -158,7 +158,10 @@ export class SessionServices {
     const { state, models } = this.commands;
     const env = this.#env;
     const waitUntil = (work: Promise<unknown>): void => this.#ctx.waitUntil(work);
-    const store = new RunStore({ sql: this.sql, transact });
+    const store = new RunStore({ sql: this.sql, transact }, () => {
+      const { org, id } = this.session.row;
+      return { org, sessionId: id };
+    });
     const events = new RunEvents(this.buffer, waitUntil);
     const restore: RunServices["restore"] = ({ args, step }, run) => {
       const call = store.listOf("step", run.id).find(({ n }) => n === step)?.call;

@@ -46,6 +46,7 @@ export function planBatch(
     const base: Execution = {
       id: newId("tex", now, objectId),
       run: run.id,
+      revision: 0,
       step,
       place,
       call: call.id,
@@ -117,6 +118,7 @@ const toApproval = (
 ): RunCheckpoint => ({
   id: newId("chk", now, objectId),
   run: run.id,
+  revision: 0,
   kind: "approval",
   status: "open",
   execution: id,
@@ -137,6 +139,7 @@ export const toUnknownCheckpoint = (
 ): RunCheckpoint => ({
   id: newId("chk", now, objectId),
   run: run.id,
+  revision: 0,
   kind: "unknown",
   status: "open",
   execution: id,

@@ -85,7 +85,7 @@ export async function resume(
   { tool_results: results = [] }: z.infer<typeof resumeRequest>,
   caller: Caller,
 ): Promise<void> {
-  const { store, events, lifetime, screen } = engine.services;
+  const { store, lifetime, screen } = engine.services;
   const executions = store.listExecutions(run.id);
   const given: Execution[] = [];
   for (const [i, result] of results.entries()) {
@@ -98,7 +98,7 @@ export async function resume(
   store.transact(() => given.forEach((execution) => store.put("execution", execution)));
   await lifetime.durable();
   if (run.status === "interrupted" || (isWaiting(run) && engine.mayGoOn(run))) engine.start(run);
-  for (const execution of given) events.emit(run, toCompleted(execution));
+  if (given.length > 0) engine.tell(run, ...given.map(toCompleted));
 }
 
 /** The execution with its result; undefined: it has that already. */
@@ -132,7 +132,7 @@ export async function interrupt(
   { message, behavior }: z.infer<typeof interruptRequest>,
 ): Promise<void> {
   if (hasEnded(run)) throw conflict("id", `the run is ${run.status}`);
-  const { store, state, lifetime, events } = engine.services;
+  const { store, state, lifetime } = engine.services;
   await engine.stop(run, "interrupt");
   if (hasEnded(run)) return;
   const partial = behavior === "discard" ? "" : engine.partialText(run);
@@ -154,11 +154,11 @@ export async function interrupt(
   run.status = "interrupted";
   store.put("run", run);
   await lifetime.durable();
-  for (const execution of settled) events.emit(run, toCompleted(execution));
-  if (message !== undefined) return engine.start(run);
-  events.emit(run, { type: "run.interrupted", run: await engine.show(run) });
-  store.put("run", run);
-  events.close(run);
+  const cancelled = settled.map(toCompleted);
+  if (message === undefined)
+    return engine.tell(run, ...cancelled, { type: "run.interrupted", run: await engine.show(run) });
+  engine.start(run);
+  engine.tell(run, ...cancelled);
 }
 
 const isGoOn = (item: Json): boolean => JSON.stringify(item) === '{"type":"input","text":"Go on."}';
@@ -170,7 +170,7 @@ export async function resolveCheckpoint(
   decision: Decision,
   caller: Caller,
 ): Promise<JsonObject> {
-  const { store, events, lifetime, screen, restore } = engine.services;
+  const { store, lifetime, screen, restore } = engine.services;
   const now = lifetime.now();
   const run = engine.require(checkpoint.run);
   requireResolvable(checkpoint, decision, caller, now);
@@ -192,9 +192,12 @@ export async function resolveCheckpoint(
   await lifetime.durable();
   if (isWaiting(run) && engine.mayGoOn(run)) engine.start(run);
   const by = { decision: decision.decision, by: caller.keyId };
-  events.emit(run, { type: "checkpoint.resolved", id: checkpoint.id, status: resolved.status, ...by });
-  if (changed !== undefined && isSettled(changed)) events.emit(run, toCompleted(changed));
-  if (changed?.status === "awaiting_client") events.emit(run, toToolCall(changed, restore(changed, run)));
+  engine.tell(
+    run,
+    { type: "checkpoint.resolved", id: checkpoint.id, status: resolved.status, ...by },
+    ...(changed !== undefined && isSettled(changed) ? [toCompleted(changed)] : []),
+    ...(changed?.status === "awaiting_client" ? [toToolCall(changed, restore(changed, run))] : []),
+  );
   return toApiCheckpoint(resolved, changed && { call: changed.call, args: restore(changed, run) });
 }
 

@@ -9,6 +9,7 @@ import { type Json, type JsonObject, parseJson } from "../wire/json.ts";
 import { readRunRequest, type RunDefinition, type RunLimits } from "./definition.ts";
 import { STOPPED } from "./execute-tool.ts";
 import { toCallText } from "./model-call.ts";
+import type { RunEvent } from "./run-events.ts";
 import { afterRestart, type LiveRun, RunLoop, type Stop, toRunError } from "./run-loop.ts";
 import { toApiRun, toCompleted } from "./run-views.ts";
 import { hasEnded, isWaiting, type Run } from "./run.ts";
@@ -55,6 +56,7 @@ export class RunEngine {
     const run: Run = {
       id,
       run: id,
+      revision: 0,
       status: "queued",
       org: caller.org,
       keyId: caller.keyId,
@@ -76,7 +78,7 @@ export class RunEngine {
     this.#requireFree(rhone.on_busy);
     if (isNew) state.session.create(caller.org, sessionId);
     store.transact(() => {
-      store.put("frozen", { id: frozenId(id), run: id, status: "frozen", definition });
+      store.put("frozen", { id: frozenId(id), run: id, revision: 0, status: "frozen", definition });
       store.put("run", run);
     });
     events.open(run);
@@ -113,7 +115,7 @@ export class RunEngine {
   /** What a decision at a limit changes. */
   changeLimits(run: Run, limits: RunLimits): void {
     const definition = { ...this.definitionOf(run), limits };
-    this.services.store.put("frozen", { id: frozenId(run.id), run: run.id, status: "frozen", definition });
+    this.services.store.put("frozen", { id: frozenId(run.id), run: run.id, revision: 0, status: "frozen", definition });
   }
 
   /** The text of a reply that was broken off. */
@@ -137,6 +139,17 @@ export class RunEngine {
   /** Resolves when the run has ended or waits. */
   async settled(run: Run): Promise<void> {
     await this.#live.get(run.id)?.settled;
+  }
+
+  /** Adds events to a run's stream, whether that is open or not. */
+  tell(run: Run, ...all: readonly RunEvent[]): void {
+    const { events, store } = this.services;
+    const isOpen = this.#live.has(run.id);
+    if (!isOpen) events.open(run);
+    for (const event of all) events.emit(run, event);
+    if (isOpen) return;
+    store.put("run", run);
+    events.close(run);
   }
 
   /** Stops a running run, and resolves when it has stopped; at once if it is not running. */
@@ -268,17 +281,14 @@ export class RunEngine {
 
   /** Ends a run, durably, and then says so. */
   async #finish(run: Run, ending: Partial<Pick<Run, "status" | "stopReason" | "error">>): Promise<void> {
-    const { store, events, state, lifetime } = this.services;
-    if (state.session.exists) {
-      const settled = settleStep(run, { isDropped: false }, this.services);
-      keepResults(run, state, lifetime.now());
-      for (const execution of settled) events.emit(run, toCompleted(execution));
-    }
+    const { store, state, lifetime, events } = this.services;
+    const settled = settleStep(run, { isDropped: false }, this.services);
+    keepResults(run, state, lifetime.now());
     Object.assign(run, ending);
     run.endedAt ??= lifetime.now();
     store.put("run", run);
     await lifetime.durable();
-    events.emit(run, { type: ENDINGS[run.status]!, run: await this.show(run) });
+    this.tell(run, ...settled.map(toCompleted), { type: ENDINGS[run.status]!, run: await this.show(run) });
     store.put("run", run);
     events.close(run);
   }

@@ -66,7 +66,7 @@ export class RunLoop {
       return this.#askForMore(limit);
     const caller = await authenticate(run);
     run.step = n;
-    const step: Step = { id: stepId(run, n), run: run.id, n, status: "calling", ...(limit && { limit }) };
+    const step: Step = { id: stepId(run, n), run: run.id, revision: 0, n, status: "calling", ...(limit && { limit }) };
     let failure: GatewayError | undefined;
     let said = "";
     await callModel(
@@ -256,6 +256,7 @@ export class RunLoop {
     const checkpoint: RunCheckpoint = {
       id: newId("chk", now, state.objectId),
       run: run.id,
+      revision: 0,
       kind: "limit",
       status: "open",
       approver: "any",

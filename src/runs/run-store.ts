@@ -1,6 +1,9 @@
 import { loadText, storeText } from "../session/overflow.ts";
 import { hasTable } from "../session/schema.ts";
+import { enqueue } from "../store/outbox.ts";
+import type { StoredRecord } from "../store/records.ts";
 import type { Storage } from "../store/sql.ts";
+import { type Owner, toCheckpointRecord, toExecutionRecord, toRunRecord } from "./run-recorded.ts";
 import type { Execution, FrozenRun, Run, RunCheckpoint, Step } from "./run.ts";
 
 /** The kinds of rows that runs have. */
@@ -10,9 +13,14 @@ type Kind = keyof Parts;
 /** The runs of one session with their steps, executions and checkpoints: rows of a table that is made with the first of them. */
 export class RunStore {
   readonly #storage: Storage;
+  readonly #owner: () => Owner;
+  /** The status with which a run was last recorded. */
+  readonly #recorded = new Map<string, string>();
 
-  constructor(storage: Storage) {
+  /** `owner`: whose the session is. */
+  constructor(storage: Storage, owner: () => Owner) {
     this.#storage = storage;
+    this.#owner = owner;
   }
 
   /** Runs `work` as one transaction. */
@@ -20,8 +28,14 @@ export class RunStore {
     return this.#storage.transact(work);
   }
 
-  /** Writes a part, replacing that of the same id. */
+  /**
+   * Writes a part, replacing that of the same id, together with its record: of a run where its status changes, of an execution when it
+   * has ended. Nothing is awaited, so both are written or none.
+   */
   put<K extends Kind>(kind: K, part: Parts[K]): void {
+    part.revision++;
+    const record = this.#toRecord(kind, part);
+    if (record !== undefined) enqueue(this.#storage.sql, record);
     this.#storage.sql(
       "INSERT OR REPLACE INTO run_parts (id, kind, run, status, body) VALUES (?, ?, ?, ?, ?)",
       part.id,
@@ -30,6 +44,14 @@ export class RunStore {
       part.status,
       storeText(this.#storage.sql, part.id, JSON.stringify(part)),
     );
+  }
+
+  #toRecord(kind: Kind, part: Parts[Kind]): StoredRecord | undefined {
+    if (kind === "execution") return toExecutionRecord(part as Execution, this.#owner());
+    if (kind === "checkpoint") return toCheckpointRecord(part as RunCheckpoint, this.#owner());
+    if (kind !== "run" || this.#recorded.get(part.id) === part.status) return undefined;
+    this.#recorded.set(part.id, part.status);
+    return toRunRecord(part as Run);
   }
 
   find<K extends Kind>(kind: K, id: string): Parts[K] | undefined {

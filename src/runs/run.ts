@@ -35,6 +35,7 @@ export type StopReason =
 export type Run = {
   id: string;
   run: string;
+  revision: number;
   status: RunStatus;
   stopReason?: StopReason;
   org: string;
@@ -56,8 +57,8 @@ export type Run = {
   error?: { code: ErrorCode; message: string };
 };
 
-/** What a run was started with; nothing changes it. */
-export type FrozenRun = { id: string; run: string; status: "frozen"; definition: RunDefinition };
+/** What a run was started with; nothing changes it but a decision at a limit. */
+export type FrozenRun = { id: string; run: string; status: "frozen"; revision: number; definition: RunDefinition };
 
 /**
  * One call of the model. `calling`: it is sent; `tools`: it has answered, and `turn` is what the session gets when all its calls have
@@ -66,6 +67,7 @@ export type FrozenRun = { id: string; run: string; status: "frozen"; definition:
 export type Step = {
   id: string;
   run: string;
+  revision: number;
   n: number;
   status: "calling" | "tools" | "committed" | "dropped";
   call?: string;
@@ -98,6 +100,7 @@ export type ExecutionStatus =
 export type Execution = {
   id: string;
   run: string;
+  revision: number;
   step: number;
   place: number;
   call: string;
@@ -140,6 +143,7 @@ export type ResolvedDecision = { decision: DecisionName; by: string; at: number;
 export type RunCheckpoint = {
   id: string;
   run: string;
+  revision: number;
   kind: (typeof CHECKPOINT_KINDS)[number];
   status: "open" | "approved" | "denied" | "edited" | "answered" | "expired" | "cancelled";
   execution?: string;

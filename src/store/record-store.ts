@@ -16,6 +16,7 @@ import { findOldCall } from "./old/calls.ts";
 import { moveOldCall } from "./old/move.ts";
 import type { CallRecord, StoredRecord } from "./records.ts";
 import { isErased, isNotErased } from "./retention/erasures.ts";
+import { upsertCheckpoints, upsertRuns, upsertToolExecutions } from "./run-records.ts";
 import { callRecords } from "./schema.ts";
 import { upsertSessions } from "./sessions.ts";
 import { upsertInto } from "./upsert.ts";
@@ -47,6 +48,18 @@ export async function appendRecords(
     ...upsertCompletions(
       d1,
       others.filter((record) => record.object === "completion"),
+    ),
+    ...upsertRuns(
+      d1,
+      others.filter((record) => record.object === "run"),
+    ),
+    ...upsertToolExecutions(
+      d1,
+      others.filter((record) => record.object === "tool_execution"),
+    ),
+    ...upsertCheckpoints(
+      d1,
+      others.filter((record) => record.object === "checkpoint"),
     ),
   ];
   if (statements.length > 0) await d1.batch(statements);

@@ -2,6 +2,7 @@ import type { ErrorCode } from "../canonical/error.ts";
 import type { Loss, Usage } from "../canonical/types.ts";
 import { withPrefix } from "../wire/id.ts";
 import type { CompletionRecord } from "./completions.ts";
+import type { CheckpointRecord, RunRecord, ToolExecutionRecord } from "./run-records.ts";
 import type { SessionRecord } from "./sessions.ts";
 
 /** The record of a call that has ended, successfully or not. Holds no content. Times are Unix milliseconds. */
@@ -68,7 +69,13 @@ export type SafetyRecord = {
 };
 
 /** A record as it is stored in outboxes and sent through the queue. */
-export type StoredRecord = CallRecord | SessionRecord | CompletionRecord;
+export type StoredRecord =
+  | CallRecord
+  | SessionRecord
+  | CompletionRecord
+  | RunRecord
+  | ToolExecutionRecord
+  | CheckpointRecord;
 
 /** One request to a provider, within a call. */
 export type Attempt = {

@@ -1,5 +1,6 @@
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, real, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import type { Usage } from "../canonical/types.ts";
 
 // The tables of D1, for queries over many sessions. The request path does not read them. Times are Unix milliseconds, money
 // is in whole micro-dollars, and a count that the provider did not report is null, not 0.
@@ -227,4 +228,76 @@ export const auditEvents = sqliteTable(
     details: text("details", { mode: "json" }).notNull(),
   },
   (t) => [index("audit_events_by_time").on(t.org, t.at), index("audit_events_by_target").on(t.org, t.target, t.at)],
+);
+
+/** The list of runs. Their steps, tools and content are in the Durable Objects of their sessions. `WITHOUT ROWID`, as are the next two. */
+export const runRecords = sqliteTable(
+  "run_records",
+  {
+    org: text("org").notNull(),
+    id: text("id").notNull(),
+    sessionId: text("session_id").notNull(),
+    keyId: text("key_id").notNull(),
+    status: text("status").notNull(),
+    stopReason: text("stop_reason"),
+    steps: integer("steps").notNull(),
+    toolCalls: integer("tool_calls").notNull(),
+    usage: text("usage", { mode: "json" }).$type<Usage>().notNull(),
+    costMicrosUsd: integer("cost_micros_usd").notNull(),
+    error: text("error", { mode: "json" }).$type<{ code: string; message: string }>(),
+    metadata: text("metadata", { mode: "json" }).$type<Record<string, string>>(),
+    revision: integer("revision").notNull(),
+    createdAt: integer("created_at").notNull(),
+    endedAt: integer("ended_at"),
+  },
+  (t) => [primaryKey({ columns: [t.org, t.id] })],
+);
+
+/** One row for each execution of a tool that has ended, in a run. */
+export const toolExecutions = sqliteTable(
+  "tool_executions",
+  {
+    org: text("org").notNull(),
+    id: text("id").notNull(),
+    runId: text("run_id").notNull(),
+    sessionId: text("session_id").notNull(),
+    step: integer("step").notNull(),
+    name: text("name").notNull(),
+    kind: text("kind").notNull(),
+    effect: text("effect").notNull(),
+    status: text("status").notNull(),
+    attempt: integer("attempt").notNull(),
+    isError: integer("is_error", { mode: "boolean" }).notNull(),
+    digest: text("digest").notNull(),
+    resultLength: integer("result_length").notNull(),
+    revision: integer("revision").notNull(),
+    createdAt: integer("created_at").notNull(),
+    startedAt: integer("started_at"),
+    endedAt: integer("ended_at"),
+  },
+  (t) => [primaryKey({ columns: [t.org, t.id] })],
+);
+
+/** Where runs have waited, or wait, for a decision. */
+export const checkpoints = sqliteTable(
+  "checkpoints",
+  {
+    org: text("org").notNull(),
+    id: text("id").notNull(),
+    runId: text("run_id").notNull(),
+    sessionId: text("session_id").notNull(),
+    kind: text("kind").notNull(),
+    status: text("status").notNull(),
+    tool: text("tool"),
+    approver: text("approver").notNull(),
+    revision: integer("revision").notNull(),
+    createdAt: integer("created_at").notNull(),
+    expiresAt: integer("expires_at").notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.org, t.id] }),
+    index("checkpoints_open")
+      .on(t.org, t.id)
+      .where(sql`status = 'open'`),
+  ],
 );

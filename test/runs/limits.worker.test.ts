@@ -49,7 +49,9 @@ describe("a limit", () => {
     const [id] = waiting.open as string[];
     expect(await json("GET", `/v1/checkpoints/${id!}`)).toMatchObject({ kind: "limit", limit: "max_turns" });
     await json("POST", `/v1/checkpoints/${id!}:resolve`, { decision: "approve" });
-    await expect.poll(async () => (await json("GET", `/v1/runs/${waiting.id as string}`)).status).toBe("completed");
+    await expect
+      .poll(async () => (await json("GET", `/v1/runs/${waiting.id as string}`)).status, { timeout: 10_000 })
+      .toBe("completed");
     const done = await json("GET", `/v1/runs/${waiting.id as string}`);
     expect([textOf(done), done.stop_reason]).toEqual(["Seen.", "end_turn"]);
   });

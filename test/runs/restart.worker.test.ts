@@ -80,7 +80,7 @@ describe("a run whose object is started anew", () => {
     expect(await toolLog(test)).toHaveLength(1);
     const [checkpoint] = waiting.open as string[];
     await json("POST", `/v1/checkpoints/${checkpoint!}:resolve`, { decision: "retry" });
-    await expect.poll(async () => (await json("GET", `/v1/runs/${id}`)).status).toBe("completed");
+    await expect.poll(async () => (await json("GET", `/v1/runs/${id}`)).status, { timeout: 10_000 }).toBe("completed");
     expect(await toolLog(test)).toHaveLength(2);
   });
 

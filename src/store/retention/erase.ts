@@ -3,6 +3,7 @@ import { findAfter, MAX_SLICE_MS, type RecordPart } from "../archive/parts.ts";
 import { keepOnly } from "../archive/rewrite.ts";
 import { type ArchiveServices, finishOne } from "../archive/seal.ts";
 import { moveOldRows } from "../old/move.ts";
+import { RUN_TABLES } from "../run-records.ts";
 import { type Erasure, findRequested, isErasedBy, noteErasure, WHOLE_ORGANIZATION } from "./erasures.ts";
 
 /**
@@ -119,6 +120,11 @@ async function eraseRows(d1: D1Database, { org, sessionId, requestedAt }: Erasur
       )
       .bind(org, value, REMOVE),
     d1.prepare(`DELETE FROM record_changes WHERE org = ?1 AND ${isOfIt}`).bind(org, value),
+    ...RUN_TABLES.map((table) =>
+      sessionId === WHOLE_ORGANIZATION
+        ? d1.prepare(`DELETE FROM ${table} WHERE org = ?1 AND created_at < ?2`).bind(org, requestedAt)
+        : d1.prepare(`DELETE FROM ${table} WHERE org = ?1 AND session_id = ?2`).bind(org, sessionId),
+    ),
   ]);
   return calls!.meta.changes;
 }
