@@ -1,4 +1,5 @@
 import { runGateway } from "./local/gateway.ts";
+import { PUBLIC_NETWORK } from "./local/networks.ts";
 import { HOST } from "./local/port.ts";
 import { stopWith } from "./local/process-group.ts";
 import { NO_ENV_FILES, WRANGLER_CONFIG } from "./wrangler.ts";
@@ -14,9 +15,13 @@ await runGateway(async ({ settings }) => {
   const { ready } = await devEnv.startWorker({
     config: WRANGLER_CONFIG,
     envFiles: NO_ENV_FILES,
-    bindings: Object.fromEntries(
-      Object.entries(settings.secrets).map(([name, value]) => [name, { type: "secret_text", value }]),
-    ),
+    bindings: {
+      ...Object.fromEntries(
+        Object.entries(settings.secrets).map(([name, value]) => [name, { type: "secret_text", value } as const]),
+      ),
+      // Handed to Miniflare as it is.
+      PUBLIC_NETWORK: { type: "fetcher", fetcher: PUBLIC_NETWORK as never },
+    },
     dev: {
       server: { hostname: HOST, port: settings.port },
       persist: settings.stateDir,

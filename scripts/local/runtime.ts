@@ -1,19 +1,11 @@
-import { getCACertificates } from "node:tls";
 import type { Miniflare } from "miniflare";
 import type { Bundle } from "../bundle.ts";
 import { PROJECT } from "../settings.ts";
 import { WRANGLER_CONFIG } from "../wrangler.ts";
 import type { LocalGateway } from "./gateway.ts";
+import { NETWORK, PUBLIC_NETWORK } from "./networks.ts";
 import { HOST } from "./port.ts";
 import { mapSourcePositions } from "./source-positions.ts";
-
-/** What the runtime's own `fetch` may reach: also providers on this machine. */
-const NETWORK = {
-  network: {
-    allow: ["public", "private", "240.0.0.0/4"],
-    tlsOptions: { trustBrowserCas: true, trustedCertificates: getCACertificates("extra") },
-  },
-};
 
 /** Starts the worker on the production runtime, with its own socket on the port of the settings. */
 export async function createRuntime(
@@ -47,7 +39,7 @@ export async function createRuntime(
           // The former include `.dev.vars`; in the settings the environment takes precedence over that file.
           bindings: { ...(worker.bindings as object), ...settings.secrets },
           // Requests to providers go straight to the network: each `fetch` leads through a worker of Miniflare's.
-          serviceBindings: { ...(worker.serviceBindings as object), NETWORK },
+          serviceBindings: { ...(worker.serviceBindings as object), NETWORK, PUBLIC_NETWORK },
           unsafeDirectSockets: [{ host: HOST, port: settings.port }],
         },
       ],
