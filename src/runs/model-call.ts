@@ -115,7 +115,7 @@ export async function callModel(modelCall: ModelCall, end: ModelCallEnd, service
       },
     },
   };
-  const call = { id, sessionId: session.row.id, caller, headers, annotate: false, createdAt };
+  const call = { id, sessionId: session.row.id, caller, headers, annotate: false, createdAt, runId: run.id };
   const response = await generate({ ...call, contextMode: "stateful" }, request, host);
   await forward(response, end.onEvent);
   for (let done = 0; done < work.length; done++) await Promise.allSettled([work[done]]);

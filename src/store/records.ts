@@ -42,6 +42,8 @@ export type CallRecord = {
     micros: number;
     tokens: number;
   };
+  /** The run of which it is a step; absent for a plain call. */
+  runId?: string;
   /** What the shield has found; absent if nothing, or if it is off. */
   safety?: SafetyRecord;
   createdAt: number;
@@ -94,8 +96,8 @@ export type Attempt = {
 /** Usage and cost of an attempt whose output was discarded. Not included in the call's own. */
 export type DiscardedUsage = { usage?: Usage; costMicrosUsd?: number };
 
-/** The id of a call's run. A call is a run of one call; their ids differ in the prefix only. */
-export const runIdOf = (callId: string): string => withPrefix(callId, "run");
+/** The id of a call's run. A plain call is a run of one call; their ids differ in the prefix only. */
+export const runIdOf = ({ id, runId }: Pick<CallRecord, "id" | "runId">): string => runId ?? withPrefix(id, "run");
 
 /** Why the run ended: `end_turn`, `max_tokens` or `error`. */
 export function stopReasonOf({ status, finishReason }: CallRecord): string {

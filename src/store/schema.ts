@@ -60,6 +60,8 @@ export const callRecords = sqliteTable(
     changes: integer("changes").notNull().default(0),
     /** What the shield has found. */
     safety: text("safety", { mode: "json" }),
+    /** The run of which it is a step. A plain call is a run of its own, whose id differs in its prefix only. */
+    runId: text("run_id"),
   },
   (t) => [primaryKey({ columns: [t.org, t.id] }), index("call_records_by_session").on(t.org, t.sessionId, t.id)],
 );

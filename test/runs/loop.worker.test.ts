@@ -43,6 +43,8 @@ describe("a run", () => {
     }[];
     const calls = blocks.filter(({ type }) => type === "tool_call").map(({ id }) => id);
     expect(blocks.filter(({ type }) => type === "tool_result").map(({ id }) => id)).toEqual(calls);
+    const { call_id: first } = steps[0]! as { call_id: string };
+    expect(await json("GET", `/v1/calls/${first}`)).toMatchObject({ run_id: done.id, status: "completed" });
     const requests = await toolLog("loop");
     expect(requests.map(({ headers }) => headers["idempotency-key"])).toEqual(executions.map(({ id }) => id));
     expect(JSON.parse(requests[0]!.body)).toMatchObject({

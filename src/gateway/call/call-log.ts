@@ -172,7 +172,7 @@ export class CallLog {
 
   /** The part of the record that is known before any attempt. */
   toCallStart(): CallStart {
-    const { id, sessionId, caller, createdAt, contextMode, conversation } = this.#call;
+    const { id, sessionId, caller, createdAt, contextMode, conversation, runId } = this.#call;
     const { surface, stream, model, rhone } = this.#request;
     const metadata = rhone.metadata === undefined ? {} : { metadata: rhone.metadata };
     return {
@@ -186,6 +186,7 @@ export class CallLog {
       modelAsked: model,
       createdAt,
       ...metadata,
+      ...(runId !== undefined && { runId }),
       ...(conversation && { conversation: { ...withoutId(conversation), ...this.#line } }),
     };
   }
@@ -251,7 +252,7 @@ export class CallLog {
       session_id: sessionId,
       ...(storesContent(this.#request.rhone) && { turn_id: withPrefix(id, "turn") }),
       call_id: id,
-      run_id: runIdOf(id),
+      run_id: runIdOf(this.#call),
       context: this.#toRhoneContext(),
       routing: {
         model: record?.model ?? target?.model,

@@ -36,6 +36,8 @@ export type Call = {
   response?: ResponsesState;
   /** The conversation whose session this is, by its client's own id. The request has the whole transcript. */
   conversation?: Conversation;
+  /** The run of which it is a step. */
+  runId?: string;
 };
 
 /**

@@ -8,6 +8,7 @@ import { describedResponse, errorResponses, jsonBody } from "../openapi/response
 import type { AppEnv } from "../request/env.ts";
 import { answer } from "./answer.ts";
 
+/** The id of a checkpoint. */
 const params = z.object({ id: z.string() });
 
 /** Where runs wait for a decision. */
@@ -39,6 +40,7 @@ export function checkpointRoutes(app: OpenAPIHono<AppEnv>): void {
   });
 }
 
+/** The session's object with a checkpoint. Throws `object.not_found` for an id that leads nowhere. */
 function stubOf(c: Context<AppEnv>, id: string): SessionStub {
   const stub = stubForId(c.env.SESSIONS, "chk", id);
   if (stub === undefined) throw new GatewayError("object.not_found", "there is no such checkpoint");

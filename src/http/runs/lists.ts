@@ -7,8 +7,10 @@ import { pageOfIds, timeIn, toPage } from "../openapi/pages.ts";
 import { describedResponse, errorResponses } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
 
+/** Prefix of query parameters that filter by metadata. */
 const METADATA = "metadata.";
 
+/** Which runs are listed; all that is given must hold. */
 const runFilters = pageOfIds("run").extend({
   status: z
     .enum([
@@ -28,6 +30,7 @@ const runFilters = pageOfIds("run").extend({
   created_before: z.string().optional(),
 });
 
+/** And which checkpoints. */
 const checkpointFilters = pageOfIds("chk").extend({
   status: z.enum(["open", "approved", "denied", "edited", "answered", "expired", "cancelled"]).optional(),
 });
@@ -85,8 +88,10 @@ function metadataIn(query: Record<string, string>): Record<string, string> {
   return Object.fromEntries(others.map((name) => [name.slice(METADATA.length), query[name]!]));
 }
 
+/** RFC 3339; a time that has not come is left out. */
 const toTime = (at: number | null): string | undefined => (at === null ? undefined : new Date(at).toISOString());
 
+/** A run as lists show it: without its output, which its session has. */
 const toListedRun = (run: Awaited<ReturnType<typeof listRunRecords>>[number]): { id: string } =>
   withoutUndefined({
     id: run.id,
@@ -105,6 +110,7 @@ const toListedRun = (run: Awaited<ReturnType<typeof listRunRecords>>[number]): {
     ended_at: toTime(run.endedAt),
   });
 
+/** A checkpoint as lists show it: without the arguments. */
 const toListedCheckpoint = (checkpoint: Awaited<ReturnType<typeof listCheckpoints>>[number]): { id: string } =>
   withoutUndefined({
     id: checkpoint.id,

@@ -5,6 +5,7 @@ import { openObject } from "../openapi/json-schema.ts";
 import { describedResponse, errorResponses, jsonBody, optionalJsonBody, parameter } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
 
+/** The id of a run. */
 const params = z.object({ id: z.string() });
 
 /** What can be read of a run, by the last part of its path. */
@@ -22,6 +23,7 @@ const VERBS = {
   cancel: { request: z.strictObject({}).openapi("CancelRunRequest"), summary: "Cancels a run" },
 } as const;
 
+/** The events of docs/runs.md. */
 const STREAM = { description: "Server-sent events", content: { "text/event-stream": { schema: openObject } } };
 
 /** Describes the routes of runs whose paths no schema can. */

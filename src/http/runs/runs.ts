@@ -99,6 +99,7 @@ async function create(c: Http, isStream: boolean): Promise<Response> {
   return await answer(requireStub(env.SESSIONS, objectId), command, c);
 }
 
+/** Performs an operation in the object of the run's session. Throws `object.not_found` for an id that leads nowhere. */
 async function perform(c: Http, id: string, command: RunCommand): Promise<Response> {
   const stub = stubForId(c.env.SESSIONS, "run", id);
   if (stub === undefined) throw new GatewayError("object.not_found", "there is no such run");

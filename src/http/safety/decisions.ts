@@ -1,5 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
 import { GatewayError } from "../../canonical/error.ts";
+import { stubForId } from "../../platform/session-stubs.ts";
 import { DISPOSITIONS, STAGES } from "../../shield/profile.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { runIdOf } from "../../store/records.ts";
@@ -83,9 +85,24 @@ export function safetyDecisionRoutes(app: OpenAPIHono<AppEnv>): void {
     return c.json({ object: "list" as const, data }, 200);
   });
   app.openapi(routes.ofRun, async (c) => {
-    const data = await decisionsOf(c.env, c.var.caller.org, c.req.valid("param").id, "run");
+    const { id } = c.req.valid("param");
+    const { org } = c.var.caller;
+    const steps = await findSteps(c, id);
+    const data =
+      steps === undefined
+        ? await decisionsOf(c.env, org, id, "run")
+        : (await Promise.all(steps.map((call) => decisionsOf(c.env, org, call, "call")))).flat();
     return c.json({ object: "list" as const, data }, 200);
   });
+}
+
+/** The calls of a run that the gateway has driven; undefined for a plain call. */
+async function findSteps(c: Context<AppEnv>, id: string): Promise<string[] | undefined> {
+  const stub = stubForId(c.env.SESSIONS, "run", id);
+  const answered = await stub?.run({ do: "steps", id }, c.var.caller);
+  if (answered?.ok !== true) return undefined;
+  const { data } = await answered.json<{ data: { call_id?: string }[] }>();
+  return data.flatMap(({ call_id: call }) => (call === undefined ? [] : [call]));
 }
 
 type ApiDecision = z.infer<typeof decision>;
@@ -97,21 +114,28 @@ async function decisionsOf(
   id: string,
   prefix: "call" | "run",
 ): Promise<ApiDecision[]> {
-  const { safety, id: call, sessionId, endedAt = 0 } = await findKnownCall(env, org, id, prefix);
-  return (safety?.decisions ?? []).map((one) => toApiDecision(one, { safety: safety!, call, sessionId, endedAt }));
+  const { safety, sessionId, endedAt = 0, ...call } = await findKnownCall(env, org, id, prefix);
+  const at = { call: call.id, run: runIdOf(call), sessionId, endedAt };
+  return (safety?.decisions ?? []).map((one) => toApiDecision(one, { safety: safety!, ...at }));
 }
 
-type Decided = { safety: NonNullable<CallRecord["safety"]>; call: string; sessionId: string; endedAt: number };
+type Decided = {
+  safety: NonNullable<CallRecord["safety"]>;
+  call: string;
+  run: string;
+  sessionId: string;
+  endedAt: number;
+};
 
 const toApiDecision = (
   { stage, disposition, ...found }: Decided["safety"]["decisions"][number],
-  { safety: { profile, version, mode }, call, sessionId, endedAt }: Decided,
+  { safety: { profile, version, mode }, call, run, sessionId, endedAt }: Decided,
 ): ApiDecision =>
   withoutUndefined<ApiDecision>({
     id: `${withPrefix(call, "sdec")}-${stage}`,
     object: "safety.decision",
     call_id: call,
-    run_id: runIdOf(call),
+    run_id: run,
     session_id: sessionId,
     profile,
     version,

@@ -86,7 +86,7 @@ export function toApiRecord(record: KnownCall): ApiCall {
   return withoutUndefined<ApiCall>({
     id: record.id,
     object: "call",
-    run_id: runIdOf(record.id),
+    run_id: runIdOf(record),
     session_id: record.sessionId,
     turn_id: record.turnId,
     key_id: record.keyId,

@@ -51,6 +51,7 @@ export const CALL_FILES: FileFormat = {
     { id: 40, name: "audit_signature", kind: "text" },
     { id: 41, name: "changes", kind: "count", isRequired: true },
     { id: 42, name: "safety", kind: "text" },
+    { id: 43, name: "run_id", kind: "text" },
   ],
 };
 

@@ -24,10 +24,14 @@ const NOTHING_ADDED = {
   auditSignature: null,
   changes: 0,
   safety: null,
+  runId: null,
 };
 
 const columns = Object.values(getTableColumns(callRecords)).map(({ name }) => name);
-const oldColumns = new Set(Object.values(getTableColumns(oldCalls)).map(({ name }) => name));
+/** Each call was a run of its own then, which is not stored any more. */
+const oldColumns = new Set(
+  Object.values(getTableColumns(oldCalls)).flatMap(({ name }) => (name === "run_id" ? [] : [name])),
+);
 const others: Record<string, string> = { has_turn: "turn_id IS NOT NULL", changes: "0" };
 
 /** SQL: all calls in D1 as rows of the new table. */
