@@ -1,5 +1,6 @@
 import { and, eq, getTableColumns } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
+import type { SQLiteTable } from "drizzle-orm/sqlite-core";
 import { toCallRecord } from "../call-rows.ts";
 import type { CallRecord } from "../records.ts";
 import { callRecords } from "../schema.ts";
@@ -27,14 +28,15 @@ const NOTHING_ADDED = {
   runId: null,
 };
 
-const columns = Object.values(getTableColumns(callRecords)).map(({ name }) => name);
-/** Each call was a run of its own then, which is not stored any more. */
-const oldColumns = new Set(
-  Object.values(getTableColumns(oldCalls)).flatMap(({ name }) => (name === "run_id" ? [] : [name])),
-);
+const columnsOf = (table: SQLiteTable): string[] => Object.values(getTableColumns(table)).map(({ name }) => name);
+const columns = columnsOf(callRecords);
+const oldColumns = new Set(columnsOf(oldCalls));
+/** Columns that both tables have. Each call was a run of its own then, which is not stored any more. */
+export const SHARED_COLUMNS = columns.filter((name) => oldColumns.has(name) && name !== "run_id");
+const shared = new Set(SHARED_COLUMNS);
 const others: Record<string, string> = { has_turn: "turn_id IS NOT NULL", changes: "0" };
 
 /** SQL: all calls in D1 as rows of the new table. */
 export const ALL_CALLS = `(SELECT ${columns.join()} FROM call_records UNION ALL
-  SELECT ${columns.map((name) => (oldColumns.has(name) ? name : `${others[name] ?? "NULL"} AS ${name}`)).join()} FROM calls
+  SELECT ${columns.map((name) => (shared.has(name) ? name : `${others[name] ?? "NULL"} AS ${name}`)).join()} FROM calls
   WHERE NOT EXISTS (SELECT 1 FROM call_records WHERE call_records.org = calls.org AND call_records.id = calls.id))`;

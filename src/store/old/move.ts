@@ -1,6 +1,7 @@
 import { getTableColumns, getTableName } from "drizzle-orm";
 import type { SQLiteTable } from "drizzle-orm/sqlite-core";
-import { callRecords, sessionRecords } from "../schema.ts";
+import { sessionRecords } from "../schema.ts";
+import { SHARED_COLUMNS } from "./calls.ts";
 import { oldCalls, oldRuns, oldSessions } from "./schema.ts";
 import { markDropped, orNone, wereDropped } from "./tables.ts";
 
@@ -52,16 +53,15 @@ async function hasRows(d1: D1Database): Promise<boolean> {
 const hasOldTables = async (d1: D1Database): Promise<boolean> =>
   (await d1.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'calls'").first()) !== null;
 
-const columnsOf = (table: SQLiteTable): string[] => Object.values(getTableColumns(table)).map(({ name }) => name);
-const oldColumns = new Set(columnsOf(oldCalls));
-const shared = columnsOf(callRecords).filter((name) => oldColumns.has(name));
-const sessionColumns = columnsOf(sessionRecords).join();
+const sessionColumns = Object.values(getTableColumns(sessionRecords))
+  .map(({ name }) => name)
+  .join();
 const firstOf = (table: string): string => `SELECT id FROM ${table} ORDER BY id LIMIT ${STEP}`;
 
 /** A moved row is never over one that the new table has: that one is newer. Rows that follow others are few. */
 const moveCalls = (where: string): string =>
-  `INSERT INTO call_records (${shared.join()}, has_turn)
-   SELECT ${shared.join()}, turn_id IS NOT NULL FROM calls WHERE ${where}
+  `INSERT INTO call_records (${SHARED_COLUMNS.join()}, has_turn)
+   SELECT ${SHARED_COLUMNS.join()}, turn_id IS NOT NULL FROM calls WHERE ${where}
    ON CONFLICT (org, id) DO NOTHING`;
 
 const MOVES = [
