@@ -51,8 +51,7 @@ export function documentRoutes(app: OpenAPIHono<AppEnv>): void {
 
 /** The routes' own descriptions, completed by what follows from an operation's id, method and path. */
 function buildDocument(app: OpenAPIHono<AppEnv>): object {
-  const { ping, pong } = CLIENT_FRAMES;
-  const frames = [CLIENT_FRAMES["session.bind"], CLIENT_FRAMES["call.create"], ping, pong] as const;
+  const frames = Object.values(CLIENT_FRAMES) as unknown as Parameters<typeof z.discriminatedUnion>[1];
   app.openAPIRegistry.register("SocketClientFrame", z.discriminatedUnion("type", frames));
   const generated = app.getOpenAPI31Document({
     openapi: "3.1.0",

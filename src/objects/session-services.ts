@@ -1,10 +1,8 @@
 import { autoCompact, type CommandServices } from "../gateway/session/commands.ts";
 import { queryModel } from "../gateway/session/query-model.ts";
-import type { ObjectLifetime } from "../gateway/session/services.ts";
 import { SessionCalls } from "../gateway/session/session-calls.ts";
 import { SessionStreams } from "../gateway/session/session-streams.ts";
 import type { QueryJudge } from "../gateway/shield/judge.ts";
-import { screenResult } from "../gateway/shield/screen-text.ts";
 import { SessionShield } from "../gateway/shield/session-shield.ts";
 import { SessionSockets } from "../gateway/sockets/session-sockets.ts";
 import type { Caller } from "../keys/caller.ts";
@@ -18,14 +16,11 @@ import { getIsolateRouter } from "../platform/router.ts";
 import { shieldFor } from "../platform/safety.ts";
 import { authenticateSocket } from "../platform/socket-auth.ts";
 import { findResponseItems, indexItems } from "../platform/stored-items.ts";
-import { toolNetworkFor } from "../platform/tool-network.ts";
 import { indexTranscript } from "../platform/transcript-index.ts";
 import { loadCatalogue } from "../providers/catalogue.ts";
+import { performOnRun } from "../runs/run-api.ts";
 import { RunEngine } from "../runs/run-engine.ts";
-import { RunEvents } from "../runs/run-events.ts";
-import { RunStore } from "../runs/run-store.ts";
-import { toApiCheckpoint } from "../runs/run-views.ts";
-import type { RunServices } from "../runs/services.ts";
+import { toRunCommand } from "../runs/run-frames.ts";
 import { listInterruptedCalls } from "../session/interrupted-calls.ts";
 import { Lease } from "../session/lease.ts";
 import { toSessionRecord } from "../session/row.ts";
@@ -39,8 +34,9 @@ import { openBlobs } from "../store/blobs.ts";
 import { OutboxSender } from "../store/outbox-sender.ts";
 import type { CallRecord } from "../store/records.ts";
 import { upsertSession } from "../store/sessions.ts";
-import type { Sql, Storage } from "../store/sql.ts";
+import type { Sql } from "../store/sql.ts";
 import { encodeObjectId, objectIdIn } from "../wire/id.ts";
+import { runServicesFor } from "./run-services.ts";
 import { objectStorage } from "./storage.ts";
 
 /** Everything that one session's object is composed of. Built once per object; a call takes the part it uses. */
@@ -58,7 +54,6 @@ export class SessionServices {
   readonly alarm: Alarm;
   readonly #ctx: DurableObjectState;
   readonly #env: Cloudflare.Env;
-  readonly #lifetime: ObjectLifetime;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     this.#ctx = ctx;
@@ -101,7 +96,7 @@ export class SessionServices {
         shieldFor(env, { caller, requested, session: state.shield, query: this.#queryFor(caller) }, waitUntil),
       budgets: createBudgets(env, waitUntil),
     };
-    const lifetime = (this.#lifetime = {
+    const lifetime = {
       now,
       waitUntil,
       watch: () => this.outbox.scheduleCheck(),
@@ -109,7 +104,7 @@ export class SessionServices {
       requireNoHold: async () => {
         if (this.session.exists) await requireNoHold(env, this.session.row.org, this.session.row.id);
       },
-    });
+    };
     this.commands = {
       state,
       models,
@@ -121,7 +116,18 @@ export class SessionServices {
       },
       closeSockets: () => this.sockets.closeAll(),
     };
-    this.runs = new RunEngine(this.#runServices(transact), (ms) => this.alarm.scheduleWithin(ms));
+    this.runs = new RunEngine(
+      runServicesFor({
+        storage: { sql: this.sql, transact },
+        state,
+        models,
+        lifetime,
+        buffer: this.buffer,
+        env,
+        definitionOf: (run) => this.runs.definitionOf(run),
+      }),
+      (ms) => this.alarm.scheduleWithin(ms),
+    );
     this.sockets = new SessionSockets(
       {
         objectId: this.objectId,
@@ -129,6 +135,11 @@ export class SessionServices {
         buffer: this.buffer,
         now,
         answer: (call) => this.calls.answer(call),
+        run: async (frame, id, caller) => {
+          const { id: sessionId } = this.session.row;
+          const response = await performOnRun(toRunCommand(frame, { id, sessionId }), caller, this.runs);
+          await response.body?.cancel();
+        },
         authenticate: (attachment) => authenticateSocket(attachment, env, waitUntil),
         create: (org, id) => void (this.session.create(org, id) && this.outbox.send()),
         waitUntil,
@@ -151,44 +162,6 @@ export class SessionServices {
       onCommitted: (record, caller) =>
         autoCompact(record, caller, (model) => this.#contextWindow(model), this.commands),
     });
-  }
-
-  /** What the session's runs use. */
-  #runServices(transact: Storage["transact"]): RunServices {
-    const { state, models } = this.commands;
-    const env = this.#env;
-    const waitUntil = (work: Promise<unknown>): void => this.#ctx.waitUntil(work);
-    const store = new RunStore({ sql: this.sql, transact }, () => {
-      const { org, id } = this.session.row;
-      return { org, sessionId: id };
-    });
-    const events = new RunEvents(this.buffer, waitUntil);
-    const restore: RunServices["restore"] = ({ args, step }, run) => {
-      const call = store.listOf("step", run.id).find(({ n }) => n === step)?.call;
-      return call === undefined ? args : state.shield.restore(args, call, run);
-    };
-    return {
-      store,
-      events,
-      state,
-      models,
-      lifetime: this.#lifetime,
-      network: toolNetworkFor(env),
-      authenticate: ({ org, keyId, address, sessionId }) =>
-        authenticateSocket(
-          { org, keyId, sessionId, isNew: false, isBound: true, ...(address !== undefined && { address }) },
-          env,
-          waitUntil,
-        ),
-      restore,
-      screen: async (text, caller) => screenResult(text, await models.shield(caller, undefined)),
-      announce: (run, checkpoint) => {
-        const execution =
-          checkpoint.execution === undefined ? undefined : store.find("execution", checkpoint.execution);
-        const about = execution && { call: execution.call, args: restore(execution, run) };
-        events.emit(run, { type: "checkpoint.created", checkpoint: toApiCheckpoint(checkpoint, about) });
-      },
-    };
   }
 
   /** Fails the calls and responses that a crash interrupted, and has their records sent. */

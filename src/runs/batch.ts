@@ -1,4 +1,5 @@
 import type { ModelResponse, ToolCall } from "../canonical/types.ts";
+import type { ScreenedResult } from "../gateway/shield/screen-text.ts";
 import { sha256 } from "../wire/hash.ts";
 import { newId } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
@@ -152,9 +153,24 @@ export const toUnknownCheckpoint = (
 /** An execution with its result. */
 export const settleExecution = (
   execution: Execution,
-  { status, text, isError }: { status: ExecutionStatus; text: string; isError: boolean },
+  {
+    status,
+    text,
+    isError,
+    safety,
+  }: Pick<Execution, "safety"> & { status: ExecutionStatus; text: string; isError: boolean },
   now: number,
-): Execution => ({ ...execution, status, result: text, isError, endedAt: now });
+): Execution => ({ ...execution, status, result: text, isError, endedAt: now, ...(safety && { safety }) });
+
+/** A result that has come, as the model may be shown it. */
+export const toScreened = (
+  { text, isDenied, safety }: ScreenedResult,
+  given: { status: ExecutionStatus; isError: boolean },
+): Parameters<typeof settleExecution>[1] => ({
+  text,
+  ...(isDenied ? { status: "failed", isError: true } : given),
+  ...(safety && { safety }),
+});
 
 export const digestTool = (tool: RunTool): string => sha256(JSON.stringify(tool));
 

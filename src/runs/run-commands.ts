@@ -1,10 +1,11 @@
 import { z } from "zod";
 import { GatewayError, invalid } from "../canonical/error.ts";
+import type { ScreenedResult } from "../gateway/shield/screen-text.ts";
 import type { Caller } from "../keys/caller.ts";
 import { block } from "../surfaces/native-schemas.ts";
 import { sha256 } from "../wire/hash.ts";
 import type { Json, JsonObject } from "../wire/json.ts";
-import { digestTool, settleExecution, toOpen } from "./batch.ts";
+import { digestTool, settleExecution, toOpen, toScreened } from "./batch.ts";
 import { type RunLimits, runLimits, type RunTool, schemaOf } from "./definition.ts";
 import type { RunEngine } from "./run-engine.ts";
 import { toApiCheckpoint, toCompleted, toToolCall } from "./run-views.ts";
@@ -89,8 +90,8 @@ export async function resume(
   const executions = store.listExecutions(run.id);
   const given: Execution[] = [];
   for (const [i, result] of results.entries()) {
-    const text = await screen(textOf(result.content), caller);
-    const settled = takeResult(executions, { ...result, text }, `tool_results[${i}]`, lifetime.now());
+    const screened = await screen(textOf(result.content), run, caller);
+    const settled = takeResult(executions, { ...result, screened }, `tool_results[${i}]`, lifetime.now());
     if (settled !== undefined) given.push(settled);
   }
   if (given.length > 0 && hasEnded(run)) throw conflict("id", `the run is ${run.status}`);
@@ -104,7 +105,7 @@ export async function resume(
 /** The execution with its result; undefined: it has that already. */
 function takeResult(
   executions: readonly Execution[],
-  { id, text, is_error: isError = false }: { id: string; text: string; is_error?: boolean | undefined },
+  { id, screened, is_error = false }: { id: string; screened: ScreenedResult; is_error?: boolean | undefined },
   at: string,
   now: number,
 ): Execution | undefined {
@@ -114,10 +115,10 @@ function takeResult(
     throw new GatewayError("object.not_found", `${at}.id: the run has no such call of a client's tool`, {
       param: `${at}.id`,
     });
-  if (execution.status === "awaiting_client")
-    return settleExecution(execution, { status: isError ? "failed" : "succeeded", text, isError }, now);
+  const given = toScreened(screened, { status: is_error ? "failed" : "succeeded", isError: is_error });
+  if (execution.status === "awaiting_client") return settleExecution(execution, given, now);
   if (!isSettled(execution)) throw conflict(at, `this call is ${execution.status}`);
-  if (execution.result !== text || (execution.isError ?? false) !== isError)
+  if (execution.result !== given.text || (execution.isError ?? false) !== given.isError)
     throw conflict(at, "this call has another result already");
   return undefined;
 }
@@ -174,7 +175,10 @@ export async function resolveCheckpoint(
   const now = lifetime.now();
   const run = engine.require(checkpoint.run);
   requireResolvable(checkpoint, decision, caller, now);
-  const given = decision.decision === "result" ? await screen(textOf(decision.content), caller) : "";
+  const given =
+    decision.decision === "result"
+      ? await screen(textOf(decision.content), run, caller)
+      : { text: "", isDenied: false };
   const reason = "reason" in decision ? decision.reason : undefined;
   const decided: ResolvedDecision = {
     decision: decision.decision,
@@ -230,7 +234,7 @@ function decide(
   engine: RunEngine,
   { run, bound, execution: id }: RunCheckpoint,
   decision: Decision,
-  given: string,
+  given: ScreenedResult,
 ): Execution {
   const { store, lifetime } = engine.services;
   const now = lifetime.now();
@@ -253,7 +257,7 @@ function decide(
       return failAs("failed", explained("The call has failed", decision.reason));
     case "result": {
       const isError = decision.is_error === true;
-      return settleExecution(execution, { status: isError ? "failed" : "succeeded", text: given, isError }, now);
+      return settleExecution(execution, toScreened(given, { status: isError ? "failed" : "succeeded", isError }), now);
     }
   }
 }

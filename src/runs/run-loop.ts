@@ -5,7 +5,7 @@ import type { Caller } from "../keys/caller.ts";
 import { toTurn } from "../session/context.ts";
 import { newId } from "../wire/id.ts";
 import { stringifyMember } from "../wire/json.ts";
-import { planBatch, settleExecution, toolCallsOf, toUnknownCheckpoint } from "./batch.ts";
+import { planBatch, settleExecution, toolCallsOf, toScreened, toUnknownCheckpoint } from "./batch.ts";
 import type { RunDefinition, RunTool } from "./definition.ts";
 import { executeTool, isRepeatable } from "./execute-tool.ts";
 import { callModel, RunCostReached } from "./model-call.ts";
@@ -177,11 +177,11 @@ export class RunLoop {
     const timeoutMs = tool.timeout_ms ?? definition.limits.tool_timeout_ms;
     const surroundings = { network, now: lifetime.now, signal: controller.signal, session: state.session.row.id };
     const executed = await executeTool(tool, { execution: started, args, timeoutMs }, surroundings);
-    const screened = await this.#services.screen(executed.text, caller);
+    const screened = await this.#services.screen(executed.text, run, caller);
     const ended =
       executed.status === "unknown"
         ? { ...started, status: "unknown" as const }
-        : settleExecution(started, { ...executed, text: screened }, this.#now);
+        : settleExecution(started, toScreened(screened, executed), this.#now);
     run.stalls = 0;
     if (tool.type === "http") run.costMicros += tool.price_micros_usd ?? 0;
     store.transact(() => {

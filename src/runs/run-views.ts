@@ -65,6 +65,7 @@ export const toApiExecution = (execution: Execution, args: string): JsonObject =
     digest: execution.digest,
     result: isSettled(execution) ? execution.result : undefined,
     is_error: execution.isError,
+    safety: execution.safety && { ...execution.safety, decisions: execution.safety.decisions as unknown as Json },
     created_at: toApiTime(execution.createdAt),
     started_at: timeOf(execution.startedAt),
     due_at: timeOf(execution.dueAt),

@@ -2,6 +2,7 @@ import type { ErrorCode } from "../canonical/error.ts";
 import type { Usage } from "../canonical/types.ts";
 import type { Instructions } from "../session/session.ts";
 import type { Turn } from "../session/turns.ts";
+import type { SafetyRecord } from "../store/records.ts";
 import type { RunDefinition, RunTool } from "./definition.ts";
 import type { Effect, ToolVerdict } from "./policy.ts";
 
@@ -116,6 +117,8 @@ export type Execution = {
   isEdited?: true;
   result?: string;
   isError?: boolean;
+  /** What the shield has found in the result. */
+  safety?: SafetyRecord;
   createdAt: number;
   startedAt?: number;
   dueAt?: number;

@@ -1,4 +1,5 @@
 import type { ModelServices, ObjectLifetime, SessionState } from "../gateway/session/services.ts";
+import type { ScreenedResult } from "../gateway/shield/screen-text.ts";
 import type { Caller } from "../keys/caller.ts";
 import type { RunEvents } from "./run-events.ts";
 import type { RunStore } from "./run-store.ts";
@@ -17,8 +18,8 @@ export type RunServices = {
   authenticate: (run: Run) => Promise<Caller>;
   /** The arguments of an execution with the caller's own values in the place of their tags. */
   restore: (execution: Execution, run: Run) => string;
-  /** A tool's result behind the caller's shield. */
-  screen: (text: string, caller: Caller) => Promise<string>;
+  /** A tool's result behind the shield of its run. */
+  screen: (text: string, run: Run, caller: Caller) => Promise<ScreenedResult>;
   /** Tells of a new checkpoint. */
   announce: (run: Run, checkpoint: RunCheckpoint) => void;
 };

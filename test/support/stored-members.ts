@@ -292,6 +292,7 @@ export const MEMBERS = {
     isEdited: true,
     result: true,
     isError: true,
+    safety: true,
     createdAt: true,
     startedAt: true,
     dueAt: true,

@@ -1,3 +1,5 @@
+import { GatewayError } from "../../canonical/error.ts";
+import type { SafetyRecord } from "../../store/records.ts";
 import { parseJsonField, type RequestText } from "../../surfaces/request.ts";
 import type { RhoneRequest } from "../../surfaces/rhone.ts";
 import { isObject, parseJson } from "../../wire/json.ts";
@@ -23,13 +25,23 @@ function labelsIn({ text, members }: RequestText): Pick<RhoneRequest, "metadata"
   return { ...(metadata !== undefined && { metadata }), ...(tags !== undefined && { tags }) };
 }
 
-/** The text of a tool's result behind the shield. Throws `safety.policy_denied`. */
-export function screenResult(text: string, shield: CallShield | undefined): string {
-  if (shield === undefined) return text;
+/** A text behind the shield. `isDenied`: it must not be shown, and the text says so. */
+export type ScreenedResult = { text: string; isDenied: boolean; safety?: SafetyRecord };
+
+/** A tool's result as a model may be shown it, with what was found in it. */
+export function screenResult(text: string, shield: CallShield | undefined): ScreenedResult {
+  if (shield === undefined) return { text, isDenied: false };
   const json = JSON.stringify({ input: [{ type: "tool_result", id: "-", content: text }] });
   const screened = shield.screenRequest(json);
-  shield.requireAllowed();
-  if (screened === json) return text;
+  const { record: safety } = shield;
+  const found = safety === undefined ? {} : { safety };
+  try {
+    shield.requireAllowed();
+  } catch (cause) {
+    if (!(cause instanceof GatewayError)) throw cause;
+    return { text: `The result is withheld: ${cause.message}.`, isDenied: true, ...found };
+  }
+  if (screened === json) return { text, isDenied: false, ...found };
   const { input } = parseJson(screened) as { input: { content: string }[] };
-  return input[0]!.content;
+  return { text: input[0]!.content, isDenied: false, ...found };
 }

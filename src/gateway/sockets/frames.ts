@@ -12,6 +12,7 @@ import { isObject, type JsonObject, tryParseJson, withoutUndefined } from "../..
 import { appendMember, findMembers, removeMember, replaceMember, sliceSpan, splice } from "../../wire/splice.ts";
 
 const id = z.string().max(128).optional();
+const runId = z.string().min(1).max(256);
 
 /** The frames that a client sends, by type. `/openapi.json` describes them from these schemas. */
 export const CLIENT_FRAMES = {
@@ -31,6 +32,37 @@ export const CLIENT_FRAMES = {
       request: z.looseObject({}).meta({ description: "A request of the surface; a Gemini request names its `model`." }),
     })
     .meta({ id: "CallCreateFrame" }),
+  "run.create": z
+    .strictObject({ type: z.literal("run.create"), id, request: z.looseObject({}) })
+    .meta({ id: "RunCreateFrame" }),
+  "run.interrupt": z
+    .strictObject({
+      type: z.literal("run.interrupt"),
+      id,
+      run_id: runId,
+      message: z.any().optional(),
+      behavior: z.string().optional(),
+    })
+    .meta({ id: "RunInterruptFrame" }),
+  "run.cancel": z.strictObject({ type: z.literal("run.cancel"), id, run_id: runId }).meta({ id: "RunCancelFrame" }),
+  "tool.result": z
+    .strictObject({
+      type: z.literal("tool.result"),
+      id,
+      run_id: runId,
+      execution_id: z.string().min(1).max(256),
+      content: z.any(),
+      is_error: z.boolean().optional(),
+    })
+    .meta({ id: "ToolResultFrame" }),
+  "checkpoint.resolve": z
+    .looseObject({
+      type: z.literal("checkpoint.resolve"),
+      id,
+      checkpoint_id: z.string().min(1).max(256),
+      decision: z.string(),
+    })
+    .meta({ id: "CheckpointResolveFrame" }),
   ping: z.looseObject({ type: z.literal("ping"), id }).meta({ id: "PingFrame" }),
   pong: z.looseObject({ type: z.literal("pong"), id }).meta({ id: "PongFrame" }),
 } as const;
@@ -38,7 +70,13 @@ export const CLIENT_FRAMES = {
 /** A frame that a client of `rhone.ws.v1` sends. `request`: its JSON text, exactly as received. */
 export type RequestFrame =
   | z.infer<(typeof CLIENT_FRAMES)["session.bind" | "ping" | "pong"]>
-  | (Omit<z.infer<(typeof CLIENT_FRAMES)["call.create"]>, "request"> & { request: string });
+  | (Omit<z.infer<(typeof CLIENT_FRAMES)["call.create"]>, "request"> & { request: string })
+  | RunFrame;
+
+/** A frame about a run of the session. */
+export type RunFrame =
+  | z.infer<(typeof CLIENT_FRAMES)["run.interrupt" | "run.cancel" | "tool.result" | "checkpoint.resolve"]>
+  | (Omit<z.infer<(typeof CLIENT_FRAMES)["run.create"]>, "request"> & { request: string });
 
 /** Parses and validates a frame. Throws `request.invalid` naming the member, or `request.too_large`. */
 export function readFrame(message: string | ArrayBuffer): RequestFrame {
@@ -54,7 +92,7 @@ export function readFrame(message: string | ArrayBuffer): RequestFrame {
   if (typeof type !== "string" || !Object.hasOwn(CLIENT_FRAMES, type))
     throw invalid("type", `expected one of ${Object.keys(CLIENT_FRAMES).join(", ")}`);
   const frame = validate<RequestFrame>(CLIENT_FRAMES[type as RequestFrame["type"]] as never, value, []);
-  if (frame.type !== "call.create") return frame;
+  if (frame.type !== "call.create" && frame.type !== "run.create") return frame;
   const request = findMembers(message).findLast(({ key }) => key === "request")!;
   return { ...frame, request: sliceSpan(message, request.value) };
 }

@@ -13,7 +13,7 @@ import { newId } from "../../wire/id.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
 import type { SessionCall } from "../call/call.ts";
-import { readFrame, readFrameId, type RequestFrame, toErrorFrame, toHttpRequest } from "./frames.ts";
+import { readFrame, readFrameId, type RequestFrame, type RunFrame, toErrorFrame, toHttpRequest } from "./frames.ts";
 
 /** The WebSocket subprotocol that clients request (docs/websocket.md). */
 export const PROTOCOL = "rhone.ws.v1";
@@ -69,6 +69,8 @@ export type SocketServices = {
   now: () => number;
   /** Answers a call as over HTTP. */
   answer: (call: SessionCall) => Promise<Response>;
+  /** Does what a frame asks for with a run. `id`: of the one that it creates. */
+  run: (frame: RunFrame, id: string, caller: Caller) => Promise<void>;
   /** The caller with what its key and token allow now. Throws `auth.*`. */
   authenticate: (attachment: SocketAttachment) => Promise<Caller>;
   /** Creates the session. */
@@ -135,6 +137,7 @@ export class SessionSockets {
         const isCaller = ownCall?.listener === listener;
         this.#push(listener, isCaller ? withClientId(event, ownCall.id) : others);
       }
+      if (RUN_ENDED.test(event.json)) this.#ownCalls.delete(segment.call);
     }
     if (ownCall !== undefined && segment.ordinal === undefined) this.#onNotice(segment.call, ownCall, segment.bytes);
     this.#recheckAll(bound);
@@ -177,6 +180,25 @@ export class SessionSockets {
         return await this.#bind(listener, frame);
       case "call.create":
         return await this.#createCall(listener, frame);
+      default:
+        return await this.#onRunFrame(listener, frame);
+    }
+  }
+
+  /** What becomes of a run, its client reads in the run's events. */
+  async #onRunFrame(listener: Listener, frame: RunFrame): Promise<void> {
+    if (!listener.attachment.isBound) throw invalid("type", "expected session.bind first");
+    const caller = await this.#authenticate(listener);
+    requireScope(caller, frame.type === "checkpoint.resolve" ? "runs:approve" : "runs:write");
+    const { objectId, now, run } = this.#services;
+    const id = newId("run", now(), objectId);
+    if (frame.type === "run.create")
+      this.#ownCalls.set(id, { listener, id: frame.id ?? id, hasStarted: true, onClose: new AbortController() });
+    try {
+      await run(frame, id, caller);
+    } catch (thrown) {
+      this.#ownCalls.delete(id);
+      throw thrown;
     }
   }
 
@@ -312,11 +334,18 @@ type EventFrame = { id: number; json: string };
 /** The events of a segment. Data that is no JSON object (Chat's `[DONE]`) and keep-alive comments are left out. */
 function toEventFrames({ id, call, ordinal, bytes }: Segment): EventFrame[] {
   if (ordinal === undefined) return [{ id, json: decodeUtf8(bytes) }];
+  if (call.startsWith("run_"))
+    return decodeSse(bytes).map(({ data = "" }, i) => ({ id: id + i, json: toRunFrame(data) }));
   return decodeSse(bytes).flatMap(({ data }, i) => {
     const isEvent = data !== undefined && data.startsWith("{") && !data.includes("\n");
     return isEvent ? [{ id: id + i, json: `{"type":"call.event","call_id":"${call}","event":${data}}` }] : [];
   });
 }
+
+/** An event of a run has a number in the run's own stream as well. */
+const toRunFrame = (data: string): string => data.replace(/"event_id":(\d+)/, '"run_event_id":$1');
+
+const RUN_ENDED = /^\{"type":"run\.(?:completed|failed|cancelled)"/;
 
 /** The event for the connection that created the call: with the id that the client gave the call. */
 const withClientId = ({ id, json }: EventFrame, name: string): string =>

@@ -21,6 +21,7 @@ const decision = z
     call_id: z.string(),
     run_id: z.string(),
     session_id: z.string(),
+    tool_execution_id: z.string().optional().openapi({ description: "The tool whose result it is about" }),
     profile: z.string(),
     version: z.int().openapi({ description: "Of the profile; 0: the gateway's own" }),
     mode: z.enum(["observe", "enforce"]),
@@ -87,23 +88,43 @@ export function safetyDecisionRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.ofRun, async (c) => {
     const { id } = c.req.valid("param");
     const { org } = c.var.caller;
-    const steps = await findSteps(c, id);
-    const data =
-      steps === undefined
-        ? await decisionsOf(c.env, org, id, "run")
-        : (await Promise.all(steps.map((call) => decisionsOf(c.env, org, call, "call")))).flat();
+    const data = (await decisionsOfRun(c, id)) ?? (await decisionsOf(c.env, org, id, "run"));
     return c.json({ object: "list" as const, data }, 200);
   });
 }
 
-/** The calls of a run that the gateway has driven; undefined for a plain call. */
-async function findSteps(c: Context<AppEnv>, id: string): Promise<string[] | undefined> {
+/** What was decided in the steps of a run that the gateway has driven, and about results of its tools; undefined for a plain call. */
+async function decisionsOfRun(c: Context<AppEnv>, id: string): Promise<ApiDecision[] | undefined> {
+  const { caller } = c.var;
   const stub = stubForId(c.env.SESSIONS, "run", id);
-  const answered = await stub?.run({ do: "steps", id }, c.var.caller);
-  if (answered?.ok !== true) return undefined;
-  const { data } = await answered.json<{ data: { call_id?: string }[] }>();
-  return data.flatMap(({ call_id: call }) => (call === undefined ? [] : [call]));
+  const read = async <T>(what: "show" | "steps" | "executions"): Promise<T | undefined> => {
+    const answered = await stub?.run({ do: what, id }, caller);
+    return answered?.ok === true ? await answered.json<T>() : undefined;
+  };
+  const run = await read<{ session_id: string }>("show");
+  if (run === undefined) return undefined;
+  const { data: steps = [] } = (await read<{ data: { step: number; call_id?: string }[] }>("steps")) ?? {};
+  const calls = new Map(
+    steps.flatMap(({ step, call_id: call }) => (call === undefined ? [] : [[step, call] as const])),
+  );
+  const known = await Promise.all([...calls.values()].map((call) => decisionsOf(c.env, caller.org, call, "call")));
+  const { data: executions = [] } = (await read<{ data: ScreenedExecution[] }>("executions")) ?? {};
+  const found = executions.flatMap(({ safety, step, id: execution, ended_at: endedAt = "" }) => {
+    const at = {
+      call: calls.get(step)!,
+      run: id,
+      sessionId: run.session_id,
+      endedAt: Date.parse(endedAt),
+    };
+    return (safety?.decisions ?? []).map((one) => ({
+      ...toApiDecision(one, { safety: safety!, ...at }),
+      tool_execution_id: execution,
+    }));
+  });
+  return [...known.flat(), ...found];
 }
+
+type ScreenedExecution = { id: string; step: number; safety?: Decided["safety"]; ended_at?: string };
 
 type ApiDecision = z.infer<typeof decision>;
 

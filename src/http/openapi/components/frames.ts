@@ -19,6 +19,7 @@ export const frameSchemas = (): Components => ({
   SocketServerFrame: union("type", {
     "session.bound": "SessionBoundFrame",
     ...CALL_FRAMES,
+    ...Object.fromEntries(RUN_EVENTS.map((type) => [type, "RunEventFrame"])),
     "session.event": "SessionEventFrame",
     error: "ErrorFrame",
     ping: "PingFrame",
@@ -35,7 +36,22 @@ export const frameSchemas = (): Components => ({
     ),
   }),
   // The frames about calls, as a `session.event` contains them.
-  SessionEvent: union("type", CALL_FRAMES, "What happens to a call."),
+  SessionEvent: union(
+    "type",
+    { ...CALL_FRAMES, ...Object.fromEntries(RUN_EVENTS.map((type) => [type, "RunEventFrame"])) },
+    "What happens to a call or to a run.",
+  ),
+  RunEventFrame: {
+    ...object({
+      type: oneOf(...RUN_EVENTS),
+      run_id: text,
+      run_event_id: describe(integer, "Of the run's own stream."),
+      "event_id?": integer,
+      "id?": describe(text, "The id of the client's run.create."),
+    }),
+    additionalProperties: true,
+    description: "An event of a run, with its members.",
+  },
   CallStartedFrame: ofCall("call.started", { surface: text, model: text, stream: flag, created_at: time }),
   // One event of a stream, or the whole answer of a call that does not stream.
   CallEventFrame: ofCall("call.event", {
@@ -83,6 +99,28 @@ const CALL_FRAMES = {
   "call.completed": "CallCompletedFrame",
   "call.failed": "CallFailedFrame",
 };
+
+/** The events of runs (docs/runs.md). */
+const RUN_EVENTS = [
+  "run.started",
+  "step.started",
+  "response.delta",
+  "thinking.delta",
+  "tool_call.started",
+  "tool_call.delta",
+  "tool_call.done",
+  "tool_execution.started",
+  "tool_execution.completed",
+  "tool.call",
+  "checkpoint.created",
+  "checkpoint.resolved",
+  "step.completed",
+  "run.waiting",
+  "run.interrupted",
+  "run.completed",
+  "run.failed",
+  "run.cancelled",
+];
 
 /** A frame about a call. `id` and `event_id` are absent where a `session.event` surrounds it. */
 function ofCall(type: string, members: Components): Components[string] {

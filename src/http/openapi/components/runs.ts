@@ -98,6 +98,7 @@ export const runSchemas = (): Components => ({
     digest: text,
     "result?": text,
     "is_error?": flag,
+    "safety?": describe(openObject, "What the shield has found in the result."),
     created_at: time,
     "started_at?": time,
     "due_at?": time,

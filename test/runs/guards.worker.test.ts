@@ -1,0 +1,143 @@
+import { describe, expect, it } from "vitest";
+import { REQUEST, writePlan } from "../fake/plan.ts";
+import {
+  clientTool,
+  eventsOf,
+  json,
+  listOf,
+  run,
+  send,
+  textOf,
+  toolLog,
+  webhook,
+  type Json,
+} from "../support/runs/client.ts";
+import { EMAIL, setProfile, TAG } from "../support/shield/gateway.ts";
+import { request } from "../support/worker/client.ts";
+
+const look = (n: number): { name: string; args: Record<string, unknown> } => ({ name: "look", args: { n } });
+
+describe("the shield of a run", () => {
+  it("stands between its tools and its model, and its key sees its own values", async () => {
+    await setProfile("runs", { mode: "enforce", detectors: { email: { action: "redact" } } });
+    const mail = { name: "mail", args: { to: "@mail.0" } };
+    const plan = writePlan([[{ name: "look", args: {} }], [mail], { thinking: "So.", text: REQUEST }]);
+    const tools = [
+      clientTool("look", { parameters: {} }),
+      webhook("mail", "shielded/echo", { effect: "idempotent", parameters: {} }),
+    ];
+    const rhone = { safety: { profile: "runs" } };
+    const waiting = await run({ input: `I am ${EMAIL}. ${plan}`, tools, rhone });
+    const [id] = waiting.open as string[];
+    const done = await json("POST", `/v1/runs/${waiting.id as string}:resume`, {
+      tool_results: [{ id, content: `{"mail": "${EMAIL}"}` }],
+    });
+    expect(done).toMatchObject({ status: "completed" });
+    // The tool gets the caller's value, the model and the session its tag.
+    expect((await toolLog("shielded"))[0]!.body).toContain(EMAIL);
+    expect(textOf(done)).toContain(EMAIL);
+    const blocks = JSON.stringify(await json("GET", `/v1/sessions/${waiting.session_id as string}/blocks`));
+    expect(blocks).toMatch(TAG);
+    expect(blocks).not.toContain(EMAIL);
+    const decisions = await listOf(waiting.id, "safety-decisions");
+    expect(decisions.map(({ stage }) => stage)).toContain("tool_result");
+  });
+
+  it("ends a run whose request it denies", async () => {
+    await setProfile("denied", { mode: "enforce", detectors: { email: { action: "block" } } });
+    const denied = await run({ model: "demo", input: `I am ${EMAIL}.`, rhone: { safety: { profile: "denied" } } });
+    expect(denied).toMatchObject({
+      status: "failed",
+      stop_reason: "safety_blocked",
+      error: { code: "safety.policy_denied" },
+    });
+  });
+});
+
+describe("the money of a run", () => {
+  it("is never more than it may cost: a call that may cost more is not made", async () => {
+    const done = await run({
+      model: "fake/paid",
+      input: "Hello.",
+      max_output_tokens: 10,
+      limits: { max_cost_micros_usd: 1 },
+    });
+    expect(done).toMatchObject({ status: "completed", stop_reason: "max_cost", cost_micros_usd: 0 });
+  });
+
+  it("is counted over its steps, and refused for a model without a price", async () => {
+    const paid = await run({
+      model: "fake/paid",
+      input: "Hello.",
+      max_output_tokens: 10,
+      limits: { max_cost_micros_usd: 1_000_000 },
+    });
+    expect(paid.status).toBe("completed");
+    expect(paid.cost_micros_usd).toBeGreaterThan(0);
+    expect(paid.cost_micros_usd).toBeLessThanOrEqual(1_000_000);
+    const unpriced = await run({ model: "fake/plan", input: "Hello.", limits: { max_cost_micros_usd: 1_000_000 } });
+    expect(unpriced).toMatchObject({ stop_reason: "max_cost" });
+  });
+});
+
+it("a key that is revoked while a run waits ends the run at its next step", async () => {
+  const { secret, id } = (await (await send("POST", "/v1/keys", { name: "k", ttl_s: 600 })).json()) as {
+    secret: string;
+    id: string;
+  };
+  const body = {
+    model: "fake/plan",
+    input: writePlan([[{ name: "weather", args: { city: "Lyon" } }], "Never."]),
+    tools: [clientTool("weather")],
+  };
+  const waiting = await json("POST", "/v1/runs", body, secret);
+  await json("POST", `/v1/keys/${id}:revoke`);
+  const [call] = waiting.open as string[];
+  await expect.poll(async () => (await send("GET", "/v1/me", undefined, secret)).status, { timeout: 10_000 }).toBe(401);
+  const ended = await json("POST", `/v1/runs/${waiting.id as string}:resume`, {
+    tool_results: [{ id: call, content: "sun" }],
+  });
+  expect(ended).toMatchObject({
+    status: "failed",
+    stop_reason: "error",
+    error: { code: expect.stringMatching(/^auth\./) },
+  });
+});
+
+it("a run of another organisation does not exist", async () => {
+  const waiting = await run({ input: writePlan([[look(1)], "x"]), tools: [clientTool("look", { parameters: {} })] });
+  const organization = (await (await send("POST", "/v1/organizations", { name: "other" })).json()) as Json;
+  const key = (await (
+    await send("POST", "/v1/keys", { name: "k", ttl_s: 600, scopes: ["runs:read", "runs:write", "runs:approve"] })
+  ).json()) as Json;
+  expect((await send("GET", `/v1/runs/${waiting.id as string}`, undefined, key.secret as string)).status).toBe(200);
+  const headers = { "x-rhone-organization": organization.id as string };
+  for (const [method, path] of [
+    ["GET", ""],
+    ["GET", "/steps"],
+    ["GET", ":stream"],
+    ["POST", ":cancel"],
+    ["POST", ":resume"],
+  ] as const) {
+    const response = await request(`/v1/runs/${waiting.id as string}${path}`, { method, headers });
+    expect([path, response.status]).toEqual([path, 404]);
+  }
+});
+
+it("all readers see the same stream, from wherever they start", async () => {
+  const plan = writePlan([...Array.from({ length: 6 }, (_, i) => [look(i)]), "Done."]);
+  const response = await send("POST", "/v1/runs:stream", {
+    model: "fake/plan",
+    input: plan,
+    tools: [webhook("look", "readers/echo", { effect: "read_only" })],
+    limits: { max_turns: 10 },
+  });
+  const id = response.headers.get("x-rhone-run-id")!;
+  const [one, other, third] = await Promise.all([
+    eventsOf(response),
+    eventsOf(await send("GET", `/v1/runs/${id}:stream`)),
+    eventsOf(await send("GET", `/v1/runs/${id}:stream?after=5`)),
+  ]);
+  expect(other).toEqual(one);
+  expect(third).toEqual(one.slice(5));
+});
