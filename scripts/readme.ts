@@ -22,7 +22,7 @@ healthy() {
 }`;
 
 /** The pages whose commands run, in this order: the first starts the gateway. */
-const PAGES = ["README.md", "docs/agents.md", "docs/safety.md"];
+const PAGES = ["README.md", "docs/agents.md", "docs/safety.md", "docs/runs.md", "docs/tools.md", "docs/approvals.md"];
 
 /**
  * Runs the commands of the pages as they are written, in order, in one shell, and ends at the first that fails.

@@ -78,6 +78,7 @@ type Prompt = { text: string; last: Message | undefined; request: ModelRequest }
 const RULES: readonly ((prompt: Prompt) => Block | undefined)[] = [
   callDemandedTool,
   summarize,
+  callNextTool,
   repeatResult,
   callTool,
   recallFact,
@@ -138,10 +139,23 @@ function repeatResult({ last }: Prompt): Block | undefined {
   return result && textBlock(`The tool says: ${blockText(result)}`);
 }
 
-/** "call … with {…}" calls a declared tool. */
+/** "call … with {…}" calls a declared tool; behind a "then", another one when the first has answered. */
 const CALL = /\bcall (?<name>[\w-]+)(?: with (?<args>\{.*\}))?/s;
+const NEXT = /,? (?:and )?then (?=call )/i;
 
-function callTool({ text, request: { messages, tools = [], toolChoice } }: Prompt): Block | undefined {
+/** The call that follows those which the last question has led to so far. */
+function callNextTool({ last, request }: Prompt): Block | undefined {
+  if (!last?.blocks.some(({ kind }) => kind === "tool_result")) return undefined;
+  const question = request.messages.findLastIndex((message) => message.role === "user" && messageHasText(message));
+  const made = request.messages.slice(question).filter(({ blocks }) => blocks.some(({ kind }) => kind === "tool_call"));
+  const next = messageText(request.messages[question]).split(NEXT)[made.length];
+  return next === undefined ? undefined : callTool({ text: next, last, request });
+}
+
+const messageHasText = ({ blocks }: Message): boolean => blocks.some(({ kind }) => kind === "text");
+
+function callTool({ text: whole, request: { messages, tools = [], toolChoice } }: Prompt): Block | undefined {
+  const [text = ""] = whole.split(NEXT);
   const { name, args = "{}" } = CALL.exec(text)?.groups ?? {};
   if (name === undefined || toolChoice?.mode === "none") return undefined;
   const tool = tools.filter((one) => one.kind === "function").find((one) => one.name === name);
