@@ -12,6 +12,7 @@ const STAGES: readonly (readonly string[])[] = [
   ["test:agents"],
   ["test:corpus"],
   ["test:crash", "--kills", "200", "--sessions", "4"],
+  ["test:run-crash", "--kills", "60"],
   ["test:archive", "--rows", "1000000", "--hot-megabytes", "200"],
   ["test:archive-kills", "--kills", "40"],
   ["bench:check"],

@@ -1,20 +1,12 @@
-import type { ChildProcess } from "node:child_process";
-import { subscribe } from "node:diagnostics_channel";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { bundle } from "./bundle.ts";
-import type { LocalGateway } from "./local/gateway.ts";
-import { migrate } from "./local/migrate.ts";
-import { freePort, HOST } from "./local/port.ts";
-import { endChildrenOnExit } from "./local/process-group.ts";
-import { createRuntime } from "./local/runtime.ts";
-import { readSettings } from "./settings.ts";
-import { UserError, runScript } from "./user-error.ts";
-import { QUIET, readConfig } from "./wrangler.ts";
+import { endChildrenOnExit } from "../local/process-group.ts";
+import { UserError, runScript } from "../user-error.ts";
+import { type Gateway, get, killRuntime, post, startKillable } from "./gateway.ts";
 
 /**
  * `npm run test:crash -- --kills 200 --sessions 4`: kills the runtime (SIGKILL) at random moments of a load of
@@ -27,12 +19,6 @@ import { QUIET, readConfig } from "./wrangler.ts";
  * - nothing else is in any head, and no call is left running.
  */
 type SentTurn = { text: string; turn?: string; call?: string; outcome: "acknowledged" | "refused" | "cut" };
-type Gateway = { url: string };
-
-const KEY = "rhone_sk_crash_checker";
-/** Every process that was started. The last workerd among them is the runtime. */
-const children: ChildProcess[] = [];
-const HEADERS = { authorization: `Bearer ${KEY}`, "content-type": "application/json" };
 const { values } = parseArgs({
   options: { kills: { type: "string", default: "20" }, sessions: { type: "string", default: "4" } },
 });
@@ -43,15 +29,7 @@ await runScript(async () => {
   const count = Number(values.sessions);
   if (!(kills > 0) || !(count > 0)) throw new UserError("--kills, --sessions: expected numbers above 0");
   const state = mkdtempSync(join(tmpdir(), "rhone-crash-"));
-  Object.assign(process.env, { PORT: String(await freePort()), RHONE_STATE_DIR: state, RHONE_ADMIN_KEY: KEY });
-  Object.assign(process.env, { WRANGLER_LOG: "error", CLOUDFLARE_CF_FETCH_ENABLED: "false", ...QUIET });
-  const local: LocalGateway = { settings: readSettings(), config: await readConfig(), persistDir: join(state, "v3") };
-  await migrate(local.config, local.persistDir);
-  subscribe("child_process", (message) => void children.push((message as { process: ChildProcess }).process));
-  const runtime = await createRuntime(await bundle(), local);
-  await runtime.ready;
-  const gateway: Gateway = { url: `http://${HOST}:${local.settings.port}` };
-  await waitUntilHealthy(gateway.url);
+  const { gateway, dispose } = await startKillable(state);
   try {
     const sessions = await Promise.all(
       Array.from({ length: count }, (_, i) => createSession(gateway, `sess_crash-${i}`)),
@@ -68,27 +46,10 @@ await runScript(async () => {
     await checkRecords(state, [...sent.values()].flat());
     console.log("Every acknowledged turn is stored once; no refused turn is stored.");
   } finally {
-    await runtime.dispose();
+    await dispose();
     rmSync(state, { recursive: true, force: true });
   }
 });
-
-/** Kills the runtime. Miniflare starts it again, with the same worker on the same port. */
-async function killRuntime({ url }: Gateway): Promise<void> {
-  const runtime = children.findLast(({ spawnfile }) => spawnfile.endsWith("workerd"))!;
-  const ended = new Promise((resolve) => runtime.once("exit", resolve));
-  runtime.kill("SIGKILL");
-  await ended;
-  await waitUntilHealthy(url);
-}
-
-async function waitUntilHealthy(url: string): Promise<void> {
-  for (const until = Date.now() + 60_000; Date.now() < until; await sleep(20)) {
-    const answer = await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(2000) }).catch(() => undefined);
-    if (answer?.ok) return;
-  }
-  throw new UserError("The gateway did not answer within a minute");
-}
 
 /** Sends calls of one session, one after the other, until the gateway is killed. */
 async function sendCalls(gateway: Gateway, id: string, sent: SentTurn[]): Promise<void> {
@@ -180,16 +141,6 @@ async function createSession(gateway: Gateway, id: string): Promise<string> {
   const response = await post(gateway, "/v1/sessions", { id });
   if (!response.ok) throw new UserError(`The session could not be created: ${await response.text()}`);
   return id;
-}
-
-function post({ url }: Gateway, path: string, body: object): Promise<Response> {
-  return fetch(url + path, { method: "POST", headers: HEADERS, body: JSON.stringify(body) });
-}
-
-async function get<T>({ url }: Gateway, path: string): Promise<T> {
-  const response = await fetch(url + path, { headers: HEADERS });
-  if (!response.ok) throw new UserError(`GET ${path}: ${response.status} ${await response.text()}`);
-  return (await response.json()) as T;
 }
 
 function summarize(sent: ReadonlyMap<string, SentTurn[]>): string {
