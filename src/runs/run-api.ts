@@ -3,6 +3,7 @@ import type { Caller } from "../keys/caller.ts";
 import { parseJsonField } from "../surfaces/request.ts";
 import { validate } from "../surfaces/validate.ts";
 import { type JsonObject, parseJson } from "../wire/json.ts";
+import type { RunTool } from "./definition.ts";
 import { toCallText } from "./model-call.ts";
 import {
   interrupt,
@@ -113,11 +114,24 @@ function list(
     case "request": {
       const definition = engine.definitionOf(run);
       const call = parseJson(toCallText({ definition, run, isLast: false })) as JsonObject;
-      const { tools, policy, limits } = definition as unknown as Record<string, JsonObject>;
-      return { object: "effective_request", run_id: run.id, call, tools: tools!, policy: policy!, limits: limits! };
+      const { policy, limits } = definition as unknown as Record<string, JsonObject>;
+      return {
+        object: "effective_request",
+        run_id: run.id,
+        call,
+        tools: definition.tools.map(withoutHeaders),
+        policy: policy!,
+        limits: limits!,
+      };
     }
   }
 }
+
+/** A tool as readers of the run see it: its headers may be credentials. */
+const withoutHeaders = (tool: RunTool): JsonObject =>
+  ("headers" in tool && tool.headers !== undefined
+    ? { ...tool, headers: Object.fromEntries(Object.keys(tool.headers).map((name) => [name, "***"])) }
+    : tool) as unknown as JsonObject;
 
 const listed = (data: readonly JsonObject[]): JsonObject => ({ object: "list", data: [...data], has_more: false });
 

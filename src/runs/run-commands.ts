@@ -87,13 +87,13 @@ export async function resume(
   caller: Caller,
 ): Promise<void> {
   const { store, lifetime, screen } = engine.services;
+  const screened = await Promise.all(results.map((result) => screen(textOf(result.content), run, caller)));
+  // Nothing is awaited from here on until all is written: of two calls at once, the second sees what the first has given.
   const executions = store.listExecutions(run.id);
-  const given: Execution[] = [];
-  for (const [i, result] of results.entries()) {
-    const screened = await screen(textOf(result.content), run, caller);
-    const settled = takeResult(executions, { ...result, screened }, `tool_results[${i}]`, lifetime.now());
-    if (settled !== undefined) given.push(settled);
-  }
+  const given = results.flatMap((result, i) => {
+    const settled = takeResult(executions, { ...result, screened: screened[i]! }, `tool_results[${i}]`, lifetime.now());
+    return settled === undefined ? [] : [settled];
+  });
   if (given.length > 0 && hasEnded(run)) throw conflict("id", `the run is ${run.status}`);
   if (hasEnded(run)) return;
   store.transact(() => given.forEach((execution) => store.put("execution", execution)));
@@ -167,18 +167,20 @@ const isGoOn = (item: Json): boolean => JSON.stringify(item) === '{"type":"input
 /** Decides at a checkpoint, once, about exactly the call for which it was made. */
 export async function resolveCheckpoint(
   engine: RunEngine,
-  checkpoint: RunCheckpoint,
+  { id, run: runId }: Pick<RunCheckpoint, "id" | "run">,
   decision: Decision,
   caller: Caller,
 ): Promise<JsonObject> {
   const { store, lifetime, screen, restore } = engine.services;
   const now = lifetime.now();
-  const run = engine.require(checkpoint.run);
-  requireResolvable(checkpoint, decision, caller, now);
+  const run = engine.require(runId);
   const given =
     decision.decision === "result"
       ? await screen(textOf(decision.content), run, caller)
       : { text: "", isDenied: false };
+  // Nothing is awaited from here on until the decision is written: there is one.
+  const checkpoint = store.find("checkpoint", id)!;
+  requireResolvable(checkpoint, decision, caller, now);
   const reason = "reason" in decision ? decision.reason : undefined;
   const decided: ResolvedDecision = {
     decision: decision.decision,

@@ -30,6 +30,8 @@ export class RunEngine {
   readonly services: RunServices;
   readonly #schedule: (ms: number) => void;
   readonly #live = new Map<string, LiveRun & { settled: Promise<void> }>();
+  /** Open runs that were read: what several commands do at once, they do to the same one. */
+  readonly #known = new Map<string, Run>();
 
   /** `schedule`: has `wake` called within so many milliseconds. */
   constructor(services: RunServices, schedule: (ms: number) => void) {
@@ -44,7 +46,7 @@ export class RunEngine {
   /** The run that has the session for itself. */
   get claiming(): Run | undefined {
     const [live] = this.#live.values();
-    return live?.run ?? this.services.store.listByStatus("run", ...CLAIMING)[0];
+    return live?.run ?? this.#listOpen(...CLAIMING)[0];
   }
 
   /** Starts a run. It is durable when this resolves. Throws `request.invalid`, `session.*`. */
@@ -81,6 +83,7 @@ export class RunEngine {
       store.put("frozen", { id: frozenId(id), run: id, revision: 0, status: "frozen", definition });
       store.put("run", run);
     });
+    this.#known.set(id, run);
     events.open(run);
     events.emit(run, { type: "run.started", session_id: run.sessionId, limits: definition.limits });
     lifetime.watch();
@@ -103,9 +106,14 @@ export class RunEngine {
 
   /** The run with this id. Throws `object.not_found`. */
   require(id: string): Run {
-    const run = this.#live.get(id)?.run ?? this.services.store.find("run", id);
+    const run = this.#known.get(id) ?? this.services.store.find("run", id);
     if (run === undefined) throw new GatewayError("object.not_found", "there is no such run");
+    if (!hasEnded(run)) this.#known.set(id, run);
     return run;
+  }
+
+  #listOpen(...statuses: readonly Run["status"][]): Run[] {
+    return this.services.store.listByStatus("run", ...statuses).map(({ id }) => this.require(id));
   }
 
   definitionOf(run: Run): RunDefinition {
@@ -163,7 +171,7 @@ export class RunEngine {
 
   /** Cancels all open runs, as their session is to be deleted. */
   async cancelAll(): Promise<void> {
-    for (const run of this.services.store.listByStatus("run", ...CLAIMING)) await this.cancel(this.require(run.id));
+    for (const run of this.#listOpen(...CLAIMING)) await this.cancel(run);
   }
 
   async cancel(run: Run): Promise<void> {
@@ -175,7 +183,7 @@ export class RunEngine {
   /** Goes on with the runs that a restart has interrupted. */
   recover(): void {
     const { store } = this.services;
-    for (const run of store.listByStatus("run", "queued", "running")) {
+    for (const run of this.#listOpen("queued", "running")) {
       run.stalls++;
       if (run.runningSince !== undefined) delete run.runningSince;
       for (const execution of store.listExecutions(run.id))
@@ -187,9 +195,8 @@ export class RunEngine {
 
   /** Goes on with waiting runs of which something is overdue, and schedules the next time. */
   wake(): void {
-    const { store, lifetime } = this.services;
-    const now = lifetime.now();
-    for (const run of store.listByStatus("run", "waiting_for_tool", "waiting_for_approval")) {
+    const now = this.services.lifetime.now();
+    for (const run of this.#listOpen("waiting_for_tool", "waiting_for_approval")) {
       const due = this.#nextDue(run);
       if (due <= now) this.start(run);
       else if (due < Infinity) this.#schedule(due - now);
@@ -225,9 +232,7 @@ export class RunEngine {
     let timer: ReturnType<typeof setTimeout> | undefined;
     try {
       release = await state.lease.acquireClaimed();
-      const other = store
-        .listByStatus("run", ...CLAIMING)
-        .find(({ id, status }) => id !== run.id && isWaiting({ status }));
+      const other = this.#listOpen(...CLAIMING).find((one) => one.id !== run.id && isWaiting(one));
       if (other !== undefined) throw busyWith(other);
       run.status = "running";
       run.runningSince = lifetime.now();
@@ -291,6 +296,7 @@ export class RunEngine {
     this.tell(run, ...settled.map(toCompleted), { type: ENDINGS[run.status]!, run: await this.show(run) });
     store.put("run", run);
     events.close(run);
+    this.#known.delete(run.id);
   }
 
   /** The ids of what a run waits for. */

@@ -26,7 +26,7 @@ export class RunEvents {
 
   /** A run starts, or goes on. `isRestarted`: its object has been started anew in between. */
   open(run: Run, { isRestarted = false } = {}): void {
-    if (isRestarted) run.events += LOST_EVENTS;
+    run.events = Math.max(run.events, this.#buffer.countEvents(run.id) ?? 0) + (isRestarted ? LOST_EVENTS : 0);
     this.#buffer.start(run.id, run.events);
   }
 

@@ -124,6 +124,39 @@ describe("an approval", () => {
   });
 });
 
+it("of two decisions at once there is one, and of two results", async () => {
+  const { waiting, checkpoint } = await asked("at-once");
+  const both = await Promise.all([
+    resolve(checkpoint.id, { decision: "approve" }),
+    resolve(checkpoint.id, { decision: "deny" }),
+  ]);
+  expect(both.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 409]);
+  await ended(waiting.id);
+  expect((await toolLog("at-once")).length).toBeLessThanOrEqual(1);
+  const other = await run({
+    input: writePlan([[refund(5)], "Over."]),
+    tools: [clientTool("refund", { parameters: {} })],
+  });
+  const [id] = other.open as string[];
+  const results = await Promise.all(
+    ["one", "two", "three"].map((content) =>
+      send("POST", `/v1/runs/${other.id as string}:resume`, { tool_results: [{ id, content }] }),
+    ),
+  );
+  expect(results.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 409, 409]);
+  expect(await json("GET", `/v1/runs/${other.id as string}`)).toMatchObject({ status: "completed", steps: 2 });
+});
+
+it("the headers of a webhook are not shown", async () => {
+  const tools = [
+    webhook("refund", "headers/echo", { effect: "idempotent", headers: { authorization: "Bearer hidden" } }),
+  ];
+  const done = await run({ input: writePlan([[refund(5)], "Over."]), tools });
+  expect((await toolLog("headers"))[0]!.headers.authorization).toBe("Bearer hidden");
+  const shown = JSON.stringify(await json("GET", `/v1/runs/${done.id as string}/effective-request`));
+  expect(shown).not.toContain("hidden");
+});
+
 describe("an execution of which is not known whether it has happened", () => {
   it("is not repeated: a person says what became of it", async () => {
     const tools = [webhook("refund", "unknown/broken", { effect: "non_idempotent", policy: "allow" })];

@@ -43,6 +43,8 @@ describe("a run", () => {
     }[];
     const calls = blocks.filter(({ type }) => type === "tool_call").map(({ id }) => id);
     expect(blocks.filter(({ type }) => type === "tool_result").map(({ id }) => id)).toEqual(calls);
+    const runs = (await json("GET", `/v1/sessions/${done.session_id as string}/runs`)).data as { id: string }[];
+    expect(runs).toEqual([done]);
     const { call_id: first } = steps[0]! as { call_id: string };
     expect(await json("GET", `/v1/calls/${first}`)).toMatchObject({ run_id: done.id, status: "completed" });
     const requests = await toolLog("loop");

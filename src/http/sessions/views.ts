@@ -1,4 +1,6 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { stubForId } from "../../platform/session-stubs.ts";
 import type { CallState } from "../../session/calls.ts";
 import { BLOCK_FORMATS } from "../../session/history/views.ts";
 import { withPrefix } from "../../wire/id.ts";
@@ -95,6 +97,20 @@ export function sessionViewRoutes(app: OpenAPIHono<AppEnv>): void {
     const states = await (
       await sendCommand(c, c.req.valid("param").id, { do: "calls", after: known, limit: limit + 1 })
     ).json<CallState[]>();
-    return c.json(toPage(states.map(toApiCall).map(runOf), limit), 200);
+    const { data, has_more } = toPage(states.map(toApiCall), limit);
+    const last = data.at(-1);
+    const last_id = last === undefined ? null : withPrefix(last.id, "run");
+    return c.json({ object: "list" as const, data: await toRuns(c, data), has_more, last_id }, 200);
   });
+}
+
+/** The runs of these calls: of a call that is a step, the run that the gateway drives, once. */
+async function toRuns(c: Context<AppEnv>, calls: readonly ReturnType<typeof toApiCall>[]): Promise<object[]> {
+  const own = Map.groupBy(calls, ({ run_id: run }) => run);
+  const shown = [...own].map(async ([id, [first]]) => {
+    if (id === withPrefix(first!.id, "run")) return runOf(first!);
+    const answered = await stubForId(c.env.SESSIONS, "run", id)?.run({ do: "show", id }, c.var.caller);
+    return answered?.ok === true ? await answered.json<object>() : runOf(first!);
+  });
+  return await Promise.all(shown);
 }
