@@ -165,6 +165,7 @@ const TAGS: Record<string, string> = {
   keys: "Keys, their budgets and limits",
   organizations: "Organisations",
   credentials: "An organisation's own credentials of providers",
+  secrets: "Secrets of an organisation's tools",
   routing: "The state of targets",
   records: "The record, where it is stored",
   gateway: "The gateway itself",

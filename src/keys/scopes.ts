@@ -16,6 +16,8 @@ export const SCOPES = [
   "organization:write",
   /** The organisation's credentials for providers. They can be set and removed, never read. */
   "credentials:write",
+  /** Secrets of its tools, likewise. */
+  "secrets:write",
   /** What the shield has decided, and its profiles. */
   "safety:read",
   "safety:write",

@@ -13,6 +13,7 @@ import {
   type OrganizationState,
   type StoredProfile,
 } from "../keys/organization.ts";
+import { listToolSecrets, removeToolSecret, setToolSecret, type ToolSecret } from "../keys/tool-secrets.ts";
 import { migrate, type Storage } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
 import { AuditPublisher } from "./audit-publisher.ts";
@@ -88,6 +89,27 @@ export class OrganizationObject extends DurableObject {
   /** Resolves to whether there was a credential. Durable when it resolves. */
   async removeCredential(org: string, provider: string, actor: string): Promise<boolean> {
     const wasRemoved = this.#organization.removeCredential(org, provider, actor);
+    await this.ctx.storage.sync();
+    await this.#publisher.publish();
+    return wasRemoved;
+  }
+
+  /** The secrets of the organisation's tools, encrypted. */
+  secrets(): ToolSecret[] {
+    return listToolSecrets(this.#storage);
+  }
+
+  /** Stores an encrypted secret. Resolves to false if there are too many. Durable when it resolves. */
+  async setSecret(org: string, secret: Omit<ToolSecret, "setAt">, actor: string): Promise<boolean> {
+    const isSet = setToolSecret(this.#storage, secret, { org, actor, at: Date.now() });
+    await this.ctx.storage.sync();
+    await this.#publisher.publish();
+    return isSet;
+  }
+
+  /** Resolves to whether there was a secret. Durable when it resolves. */
+  async removeSecret(org: string, name: string, actor: string): Promise<boolean> {
+    const wasRemoved = removeToolSecret(this.#storage, name, { org, actor, at: Date.now() });
     await this.ctx.storage.sync();
     await this.#publisher.publish();
     return wasRemoved;

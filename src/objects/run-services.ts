@@ -2,6 +2,7 @@ import type { ModelServices, ObjectLifetime, SessionState } from "../gateway/ses
 import { screenResult } from "../gateway/shield/screen-text.ts";
 import { authenticateSocket } from "../platform/socket-auth.ts";
 import { toolNetworkFor } from "../platform/tool-network.ts";
+import { findToolSecret } from "../platform/tool-secrets.ts";
 import type { RunDefinition } from "../runs/definition.ts";
 import { RunEvents } from "../runs/run-events.ts";
 import { RunStore } from "../runs/run-store.ts";
@@ -43,6 +44,7 @@ export function runServicesFor({ storage, state, models, lifetime, buffer, env, 
     models,
     lifetime,
     network: toolNetworkFor(env),
+    findSecret: (org, name) => findToolSecret(env, org, name, waitUntil),
     authenticate: ({ org, keyId, address, sessionId }) =>
       authenticateSocket(
         { org, keyId, sessionId, isNew: false, isBound: true, ...(address !== undefined && { address }) },

@@ -11,6 +11,14 @@ const name = z.string().regex(/^[A-Za-z0-9_.:-]{1,64}$/, "expected 1 to 64 of A-
 const parameters = z.looseObject({}).optional().meta({ description: "JSON Schema of the arguments" });
 const timeout = z.int().min(1).max(900_000);
 
+const secretName = z.string().min(1).max(64);
+
+/** A header of a webhook: a text, or a secret of the organisation, by its name. */
+const headerValue = z.union([
+  z.string().max(4_096),
+  z.strictObject({ secret: secretName, prefix: z.string().max(64).optional() }).meta({ id: "SecretHeader" }),
+]);
+
 /** A tool of a run: the client executes a `function`, the gateway the others. */
 export const runTool = z
   .discriminatedUnion("type", [
@@ -46,7 +54,8 @@ export const runTool = z
         description: z.string().optional(),
         parameters,
         url: z.string().min(1).max(2_048),
-        headers: z.record(z.string().regex(/^[A-Za-z0-9-]{1,64}$/), z.string().max(4_096)).optional(),
+        headers: z.record(z.string().regex(/^[A-Za-z0-9-]{1,64}$/), headerValue).optional(),
+        secret: secretName.optional().meta({ description: "The name of the secret that signs the requests" }),
         effect: z.enum(EFFECTS).optional(),
         policy: ownPolicy.optional(),
         timeout_ms: timeout.optional(),
@@ -159,6 +168,15 @@ function requireDistinct(tools: readonly RunTool[]): void {
 
 /** Whether running a tool once more changes anything. */
 export const effectOf = (tool: RunTool): Effect => (tool.type === "native" ? "read_only" : (tool.effect ?? "unknown"));
+
+/** The names of the secrets that a tool sends or signs with, and where each is named. */
+export function secretsOf(tool: RunTool): { name: string; at: string }[] {
+  if (tool.type !== "http") return [];
+  const inHeaders = Object.entries(tool.headers ?? {}).flatMap(([header, value]) =>
+    typeof value === "string" ? [] : [{ name: value.secret, at: `headers.${header}.secret` }],
+  );
+  return tool.secret === undefined ? inHeaders : [{ name: tool.secret, at: "secret" }, ...inHeaders];
+}
 
 /** A tool's schema of arguments. */
 export const schemaOf = (tool: RunTool): JsonObject | undefined =>

@@ -4,7 +4,7 @@ import type { RunTool } from "./definition.ts";
 import type { Effect } from "./policy.ts";
 import type { Execution, ExecutionStatus } from "./run.ts";
 import { ToolFetchError, type ToolNetwork } from "./tools/bounded-fetch.ts";
-import { callWebhook } from "./tools/http-tool.ts";
+import { callWebhook, type HttpTool } from "./tools/http-tool.ts";
 import { NATIVE_TOOLS, type ToolOutput } from "./tools/native-tools.ts";
 import { UrlRefusal } from "./tools/public-url.ts";
 
@@ -17,6 +17,8 @@ type Surroundings = {
   /** Aborts with `STOPPED` where the run ends, or is interrupted. */
   signal: AbortSignal;
   session: string;
+  /** A webhook with the values of its secrets. */
+  webhookOf: (tool: Extract<RunTool, { type: "http" }>) => Promise<HttpTool>;
 };
 
 /** Why an execution is broken off: its run has been stopped. Compared by identity. */
@@ -76,13 +78,12 @@ const failedAs = (status: ExecutionStatus, text: string): Executed => ({ status,
 async function runOnce(
   tool: Exclude<RunTool, { type: "function" }>,
   { execution, args }: { execution: Execution; args: string },
-  { network, now, signal, session }: Surroundings,
+  { network, now, signal, session, webhookOf }: Surroundings,
 ): Promise<ToolOutput> {
   if (tool.type === "http") {
     const { id, run, name } = execution;
-    const { url, headers = {} } = tool;
     const sent = { id, run, session, name, args };
-    return await callWebhook({ url, headers, secret: undefined }, sent, { network, signal, now: now() });
+    return await callWebhook(await webhookOf(tool), sent, { network, signal, now: now() });
   }
   const parsed = tryParseJson(args);
   const context = { now: now(), hosts: tool.hosts, network, signal };

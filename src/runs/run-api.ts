@@ -130,7 +130,12 @@ function list(
 /** A tool as readers of the run see it: its headers may be credentials. */
 const withoutHeaders = (tool: RunTool): JsonObject =>
   ("headers" in tool && tool.headers !== undefined
-    ? { ...tool, headers: Object.fromEntries(Object.keys(tool.headers).map((name) => [name, "***"])) }
+    ? {
+        ...tool,
+        headers: Object.fromEntries(
+          Object.entries(tool.headers).map(([name, value]) => [name, typeof value === "string" ? "***" : value]),
+        ),
+      }
     : tool) as unknown as JsonObject;
 
 const listed = (data: readonly JsonObject[]): JsonObject => ({ object: "list", data: [...data], has_more: false });

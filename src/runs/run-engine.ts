@@ -14,6 +14,7 @@ import { afterRestart, type LiveRun, RunLoop, type Stop, toRunError } from "./ru
 import { toApiRun, toCompleted } from "./run-views.ts";
 import { hasEnded, isWaiting, type Run } from "./run.ts";
 import type { RunServices } from "./services.ts";
+import { requireSecrets } from "./tool-secrets.ts";
 import { keepResults, settleStep } from "./unfinished.ts";
 
 /** A run that a client starts. `isNew`: with its session. `text`: the body of the request. */
@@ -77,6 +78,7 @@ export class RunEngine {
     };
     const first = readMembers(toCallText({ definition, run, isLast: false }), new Headers(), SURFACES.native);
     parseRequest(first, SURFACES.native);
+    await requireSecrets(definition.tools, caller.org, this.services);
     this.#requireFree(rhone.on_busy);
     if (isNew) state.session.create(caller.org, sessionId);
     store.transact(() => {

@@ -12,6 +12,7 @@ import { callModel, RunCostReached } from "./model-call.ts";
 import { toCompleted, toStarted, toToolCall } from "./run-views.ts";
 import { type Execution, isSettled, type Run, type RunCheckpoint, type Step, type StopReason } from "./run.ts";
 import type { RunServices } from "./services.ts";
+import { withSecrets } from "./tool-secrets.ts";
 import { commitStep } from "./unfinished.ts";
 
 /** Tools that run at the same time: such that only read. */
@@ -175,7 +176,13 @@ export class RunLoop {
     events.emit(run, toStarted(started));
     const args = this.#services.restore(started, run);
     const timeoutMs = tool.timeout_ms ?? definition.limits.tool_timeout_ms;
-    const surroundings = { network, now: lifetime.now, signal: controller.signal, session: state.session.row.id };
+    const surroundings = {
+      network,
+      now: lifetime.now,
+      signal: controller.signal,
+      session: state.session.row.id,
+      webhookOf: (webhook: Extract<RunTool, { type: "http" }>) => withSecrets(webhook, run.org, this.#services),
+    };
     const executed = await executeTool(tool, { execution: started, args, timeoutMs }, surroundings);
     const screened = await this.#services.screen(executed.text, run, caller);
     const ended =

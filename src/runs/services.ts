@@ -14,6 +14,8 @@ export type RunServices = {
   models: ModelServices;
   lifetime: ObjectLifetime;
   network: ToolNetwork;
+  /** The organisation's secret of this name, with the hosts to which it may be sent. */
+  findSecret: (org: string, name: string) => Promise<{ value: string; hosts: readonly string[] } | undefined>;
   /** The run's key as it is now. Throws `auth.*`. */
   authenticate: (run: Run) => Promise<Caller>;
   /** The arguments of an execution with the caller's own values in the place of their tags. */

@@ -33,6 +33,8 @@ export type AuditEvent = {
     | "organization.created"
     | "organization.changed"
     | "credential.set"
+    | "secret.set"
+    | "secret.removed"
     | "credential.removed"
     | "safety_profile.changed";
   /** Id of the changed key or organisation. */

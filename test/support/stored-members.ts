@@ -39,7 +39,8 @@ export const METHODS: Record<string, string> = {
   journal: "enter find strike alarm",
   directory: "put putItem find remove putTranscript findTranscript",
   key: "create admit describe usage change rotate revoke take report alarm",
-  organization: "describe put usage take report credentials setCredential reseal removeCredential alarm",
+  organization:
+    "describe put usage take report credentials setCredential reseal removeCredential secrets setSecret removeSecret alarm",
   idempotency: "answer alarm",
   clock: "arm tasks wake alarm",
 };
