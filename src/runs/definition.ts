@@ -120,16 +120,14 @@ export const runRequest = z
 /** What a run goes on with, unchanged by what changes around it. `call`: the members of each of its calls. */
 export type RunDefinition = {
   call: JsonObject;
+  input: Json;
   tools: RunTool[];
   policy: z.infer<typeof toolRule>[];
   limits: RunLimits;
 };
 
-/** A run that a client asks for. `input`: the JSON text of its items, with commas between them. */
-export type RequestedRun = { definition: RunDefinition; input: JsonObject };
-
 /** Reads the body of `POST /v1/runs`. Throws `request.invalid`, naming the field and what was expected. */
-export function readRunRequest(text: string): RequestedRun {
+export function readRunRequest(text: string): RunDefinition {
   const body = parseJsonField(text, "body");
   if (!isObject(body)) throw invalid("body", "expected a JSON object");
   const request = validate(runRequest, body);
@@ -142,13 +140,11 @@ export function readRunRequest(text: string): RequestedRun {
   requireDistinct(tools);
   const given = Object.fromEntries(LIMITS.flatMap((one) => (request[one] === undefined ? [] : [[one, request[one]]])));
   return {
-    definition: {
-      call: Object.fromEntries(Object.entries(body).filter(([member]) => !OWN.has(member))),
-      tools,
-      policy,
-      limits: { ...DEFAULT_LIMITS, ...given, ...(request.limits as Partial<RunLimits>) },
-    },
-    input: { input: (body.input ?? body.blocks)! },
+    call: Object.fromEntries(Object.entries(body).filter(([member]) => !OWN.has(member))),
+    input: (body.input ?? body.blocks)!,
+    tools,
+    policy,
+    limits: { ...DEFAULT_LIMITS, ...given, ...(request.limits as Partial<RunLimits>) },
   };
 }
 

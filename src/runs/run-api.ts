@@ -1,8 +1,11 @@
 import { GatewayError, invalid } from "../canonical/error.ts";
 import type { Caller } from "../keys/caller.ts";
+import { findTurn } from "../session/turns.ts";
 import { parseJsonField } from "../surfaces/request.ts";
 import { validate } from "../surfaces/validate.ts";
-import { type JsonObject, parseJson } from "../wire/json.ts";
+import { readRpcText } from "../wire/bytes.ts";
+import { withPrefix } from "../wire/id.ts";
+import { isObject, type JsonObject, parseJson } from "../wire/json.ts";
 import type { RunTool } from "./definition.ts";
 import { toCallText } from "./model-call.ts";
 import {
@@ -19,7 +22,8 @@ import { hasEnded, type Run } from "./run.ts";
 
 /** An operation on a run or a checkpoint. Member names cross RPC. `body`: the request's text. */
 export type RunCommand =
-  | ({ do: "create"; stream: boolean } & Omit<NewRun, "caller">)
+  | ({ do: "create"; stream: boolean; text: string | ReadableStream<Uint8Array> } & Omit<NewRun, "caller" | "text">)
+  | { do: "recipe"; id: string }
   | { do: "show" | "steps" | "events" | "checkpoints" | "executions" | "request" | "cancel"; id: string }
   | { do: "follow"; id: string; after: number }
   | { do: "resume" | "interrupt"; id: string; body: string }
@@ -34,12 +38,13 @@ export async function performOnRun(command: RunCommand, caller: Caller, engine: 
   const { session } = engine.services.state;
   if (command.do === "create") {
     if (!command.isNew) session.requireActive(caller.org);
-    const run = await engine.create({ ...command, caller });
+    const run = await engine.create({ ...command, text: await readRpcText(command.text), caller });
     return command.stream ? follow(engine, run, 0) : await respond(engine, run, caller);
   }
   if (!session.exists || session.row.org !== caller.org) throw notFound(command);
   if (command.do === "checkpoint" || command.do === "resolve") return await onCheckpoint(command, caller, engine);
   const run = engine.require(command.id);
+  if (command.do === "recipe") return Response.json(recipeOf(run, engine));
   if (command.do === "follow") return follow(engine, run, command.after);
   if (command.do === "resume" || command.do === "interrupt") return await change(engine, run, command, caller);
   if (command.do === "cancel") await engine.cancel(run);
@@ -60,6 +65,26 @@ async function change(
   if ("behavior" in request) await interrupt(engine, run, request);
   else await resume(engine, run, request, caller);
   return request.stream === true ? follow(engine, run, before) : await respond(engine, run, caller);
+}
+
+/** What a run was started with, and the turn behind which. `request`: the body, without its session. */
+export type RunRecipe = { session_id: string; from: string | null; request: JsonObject };
+
+/** Throws 409 for a run that has not got beyond its first step. */
+function recipeOf(run: Run, engine: RunEngine): RunRecipe {
+  const { store, state } = engine.services;
+  const [first] = store.listOf("step", run.id);
+  const turn = first?.call === undefined ? undefined : findTurn(state.sql, withPrefix(first.call, "turn"));
+  if (turn === undefined)
+    throw new GatewayError("request.invalid", "id: expected a run whose first step is a turn", {
+      param: "id",
+      status: 409,
+    });
+  const { call, input, tools, policy, limits } = engine.definitionOf(run) as unknown as Record<string, JsonObject>;
+  const { session_id: _, rhone, ...members } = call!;
+  const { session_id: __, ...options } = isObject(rhone) ? rhone : {};
+  const request = { ...members, rhone: options, input: input!, tools: tools!, policy: policy!, limits: limits! };
+  return { session_id: run.sessionId, from: turn.parent ?? null, request };
 }
 
 const notFound = ({ do: what }: RunCommand): GatewayError =>

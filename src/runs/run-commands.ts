@@ -3,6 +3,7 @@ import { GatewayError, invalid } from "../canonical/error.ts";
 import type { ScreenedResult } from "../gateway/shield/screen-text.ts";
 import type { Caller } from "../keys/caller.ts";
 import { block } from "../surfaces/native-schemas.ts";
+import { rhoneRequest } from "../surfaces/rhone.ts";
 import { sha256 } from "../wire/hash.ts";
 import type { Json, JsonObject } from "../wire/json.ts";
 import { digestTool, settleExecution, toOpen, toScreened } from "./batch.ts";
@@ -41,6 +42,15 @@ export const resumeRequest = z
     stream: z.boolean().optional(),
   })
   .meta({ id: "ResumeRunRequest" });
+
+/** What `POST /v1/runs/{id}:replay` takes. */
+export const replayRunRequest = z
+  .strictObject({
+    model: z.string().min(1).max(256).optional(),
+    routing: rhoneRequest.shape.routing,
+    stream: z.boolean().optional(),
+  })
+  .meta({ id: "ReplayRunRequest" });
 
 /** What `POST /v1/runs/{id}:interrupt` takes. */
 export const interruptRequest = z

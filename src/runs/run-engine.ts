@@ -53,7 +53,7 @@ export class RunEngine {
   /** Starts a run. It is durable when this resolves. Throws `request.invalid`, `session.*`. */
   async create({ id, sessionId, isNew, text, caller, address }: NewRun): Promise<Run> {
     const { state, store, events, lifetime } = this.services;
-    const { definition, input } = readRunRequest(text);
+    const definition = readRunRequest(text);
     const now = lifetime.now();
     const { rhone } = readMembers(text, new Headers(), SURFACES.native);
     const run: Run = {
@@ -71,7 +71,7 @@ export class RunEngine {
       usage: {},
       ranMs: 0,
       stalls: 0,
-      input: JSON.stringify(input.input),
+      input: JSON.stringify(definition.input),
       events: 0,
       ...(rhone.metadata && { metadata: rhone.metadata }),
       createdAt: now,

@@ -114,4 +114,18 @@ describe("a run", () => {
     const rest = await eventsOf(await send("GET", `/v1/runs/${id as string}:stream?after=3`));
     expect(rest).toEqual(events.slice(3));
   });
+
+  it("is replayed in a branch that starts before it, with another model", async () => {
+    const first = await run({ model: "demo", input: "My name is Alice." });
+    const second = await run({ model: "demo", input: "What is my name?", session_id: first.session_id });
+    const again = await json("POST", `/v1/runs/${second.id as string}:replay`, {});
+    expect([textOf(again), again.status]).toEqual(["Your name is Alice.", "completed"]);
+    expect(again.session_id).not.toBe(first.session_id);
+    const other = await json("POST", `/v1/runs/${second.id as string}:replay`, { model: "fake/say" });
+    expect(textOf(other)).toBe("Said say.");
+    const from = await json("POST", `/v1/runs/${first.id as string}:replay`, { routing: { model: "fake/say" } });
+    expect(textOf(from)).toBe("Said say.");
+    expect((await json("GET", `/v1/sessions/${first.session_id as string}`)).turns).toBe(2);
+    expect((await send("POST", `/v1/runs/${first.id as string}:replay`, { speed: 2 })).status).toBe(400);
+  });
 });

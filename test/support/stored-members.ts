@@ -253,7 +253,7 @@ export const MEMBERS = {
     error: true,
   } satisfies Members<Run>,
   frozenRun: { id: true, run: true, status: true, revision: true, definition: true } satisfies Members<FrozenRun>,
-  runDefinition: { call: true, tools: true, policy: true, limits: true } satisfies Members<RunDefinition>,
+  runDefinition: { call: true, input: true, tools: true, policy: true, limits: true } satisfies Members<RunDefinition>,
   runLimits: {
     max_turns: true,
     max_tool_calls: true,

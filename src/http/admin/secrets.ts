@@ -9,6 +9,7 @@ import { listOf } from "../openapi/pages.ts";
 import { errorResponses, jsonBody, jsonResponse } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
 
+/** A host to which a secret may be sent, or all hosts below one. */
 const host = z
   .string()
   .regex(/^(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*$/, "expected a host in lower case, or *. and one")
@@ -86,6 +87,7 @@ export function secretRoutes(app: OpenAPIHono<AppEnv>): void {
   });
 }
 
+/** A secret as the API shows it. Its value is not even decrypted for that. */
 const toApiSecret = ({ name, hosts, setAt }: ToolSecret): z.infer<typeof secret> => ({
   object: "secret",
   name,

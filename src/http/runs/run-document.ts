@@ -1,6 +1,6 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import { runRequest } from "../../runs/definition.ts";
-import { interruptRequest, resumeRequest } from "../../runs/run-commands.ts";
+import { interruptRequest, replayRunRequest, resumeRequest } from "../../runs/run-commands.ts";
 import { openObject } from "../openapi/json-schema.ts";
 import { describedResponse, errorResponses, jsonBody, optionalJsonBody, parameter } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
@@ -20,6 +20,10 @@ export const PARTS = {
 const VERBS = {
   resume: { request: resumeRequest, summary: "Resumes a run, with results of the client's tools" },
   interrupt: { request: interruptRequest, summary: "Pauses a run, or gives it another message" },
+  replay: {
+    request: replayRunRequest,
+    summary: "Replays a run in a branch of its session, perhaps with another model",
+  },
   cancel: { request: z.strictObject({}).openapi("CancelRunRequest"), summary: "Cancels a run" },
 } as const;
 

@@ -1,18 +1,14 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
-import { newCallIds } from "../../platform/journal-stubs.ts";
-import { requireStub, sessionObjectId, stubForId } from "../../platform/session-stubs.ts";
+import { stubForId } from "../../platform/session-stubs.ts";
 import type { RunCommand } from "../../runs/run-api.ts";
 import { readText } from "../../surfaces/body.ts";
-import { SURFACES } from "../../surfaces/index.ts";
-import { readMembers } from "../../surfaces/request.ts";
-import { newId } from "../../wire/id.ts";
-import { requireOwnObject } from "../admission/client-token.ts";
 import { describedResponse, errorResponses } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
 import { findKnownCall, runOf, toApiRecord } from "../sessions/calls.ts";
 import { answer } from "./answer.ts";
+import { createRun, replayRun } from "./create.ts";
 import { documentRuns, PARTS } from "./run-document.ts";
 
 type Http = Context<AppEnv>;
@@ -21,8 +17,8 @@ const params = z.object({ id: z.string() });
 
 /** Runs: a model and tools in a loop, in the object of a session. */
 export function runRoutes(app: OpenAPIHono<AppEnv>): void {
-  app.post("/v1/runs", async (c) => await create(c, false));
-  app.post("/v1/runs:stream", async (c) => await create(c, true));
+  app.post("/v1/runs", async (c) => await createRun(c, await readText(c.req.raw), false));
+  app.post("/v1/runs:stream", async (c) => await createRun(c, await readText(c.req.raw), true));
   app.get("/v1/runs/:run{.+:stream}", async (c) => {
     const id = c.req.param("run").slice(0, -":stream".length);
     return await perform(c, id, { do: "follow", id, after: after(c) });
@@ -31,6 +27,7 @@ export function runRoutes(app: OpenAPIHono<AppEnv>): void {
     const call = c.req.param("call");
     const id = call.slice(0, call.lastIndexOf(":"));
     const verb = call.slice(id.length + 1);
+    if (verb === "replay") return await replayRun(c, id, await readText(c.req.raw));
     if (verb === "cancel") return await perform(c, id, { do: "cancel", id });
     if (verb !== "resume" && verb !== "interrupt") throw new GatewayError("route.not_found", "there is no such route");
     return await perform(c, id, { do: verb, id, body: await readText(c.req.raw) });
@@ -68,35 +65,6 @@ async function show(c: Http, id: string): Promise<Response> {
     if (!(thrown instanceof GatewayError) || thrown.code !== "object.not_found") throw thrown;
   }
   return c.json(runOf(toApiRecord(await findKnownCall(c.env, caller.org, id, "run"))));
-}
-
-/** Starts a run in its session's object. */
-async function create(c: Http, isStream: boolean): Promise<Response> {
-  const {
-    env,
-    var: { caller },
-  } = c;
-  const text = await readText(c.req.raw);
-  const { rhone, members } = readMembers(text, c.req.raw.headers, SURFACES.native);
-  const named = rhone.session_id;
-  const createdAt = Date.now();
-  const at = named === undefined ? undefined : sessionObjectId(env.SESSIONS, caller.org, named);
-  requireOwnObject(caller, at, env);
-  const made = newCallIds(env, createdAt, false);
-  const objectId = at ?? made.objectId;
-  const address = c.req.header("cf-connecting-ip");
-  const wantsStream = members.findLast(({ key }) => key === "stream");
-  const command: RunCommand = {
-    do: "create",
-    id: newId("run", createdAt, objectId),
-    sessionId: named ?? made.sessionId,
-    isNew: at === undefined,
-    text,
-    stream:
-      isStream || (wantsStream !== undefined && text.slice(wantsStream.value.start, wantsStream.value.end) === "true"),
-    ...(address !== undefined && { address }),
-  };
-  return await answer(requireStub(env.SESSIONS, objectId), command, c);
 }
 
 /** Performs an operation in the object of the run's session. Throws `object.not_found` for an id that leads nowhere. */

@@ -71,6 +71,7 @@ export const runSchemas = (): Components => ({
   RunStepPage: pageSchema("RunStep"),
   RunEntry: describe(openObject, "What has happened, by its `type`: the start, a step, an execution, a checkpoint."),
   RunEntryPage: pageSchema("RunEntry"),
+  // An execution: arguments byte for byte, the result in full.
   ToolExecution: object({
     id: text,
     object: literal("tool_execution"),
@@ -105,6 +106,7 @@ export const runSchemas = (): Components => ({
     "ended_at?": time,
   }),
   ToolExecutionPage: pageSchema("ToolExecution"),
+  // Where a run waits. Lists show it without what it is about.
   Checkpoint: object({
     id: text,
     object: literal("checkpoint"),
@@ -139,6 +141,7 @@ export const runSchemas = (): Components => ({
     expires_at: time,
   }),
   ListedCheckpointPage: pageSchema("ListedCheckpoint"),
+  // What a run goes on with. Headers of webhooks are masked.
   EffectiveRequest: object({
     object: literal("effective_request"),
     run_id: text,

@@ -1,0 +1,58 @@
+import type { Context } from "hono";
+import { GatewayError } from "../../canonical/error.ts";
+import { newCallIds } from "../../platform/journal-stubs.ts";
+import { requireStub, sessionObjectId, stubForId } from "../../platform/session-stubs.ts";
+import type { RunCommand, RunRecipe } from "../../runs/run-api.ts";
+import { replayRunRequest } from "../../runs/run-commands.ts";
+import { SURFACES } from "../../surfaces/index.ts";
+import { parseJsonField, readMembers } from "../../surfaces/request.ts";
+import { validate } from "../../surfaces/validate.ts";
+import { toRpcText } from "../../wire/bytes.ts";
+import { newId } from "../../wire/id.ts";
+import { sliceSpan } from "../../wire/splice.ts";
+import { requireOwnObject } from "../admission/client-token.ts";
+import type { AppEnv } from "../request/env.ts";
+import { branchSession } from "../sessions/branch.ts";
+import { answer } from "./answer.ts";
+
+/** A request on a route of runs. */
+type Http = Context<AppEnv>;
+
+/** Starts a run in its session's object. `text`: the body of the request. */
+export async function createRun(c: Http, text: string, isStream: boolean): Promise<Response> {
+  const { SESSIONS } = c.env;
+  const { caller } = c.var;
+  const { rhone, members } = readMembers(text, c.req.raw.headers, SURFACES.native);
+  const named = rhone.session_id;
+  const createdAt = Date.now();
+  const at = named === undefined ? undefined : sessionObjectId(SESSIONS, caller.org, named);
+  requireOwnObject(caller, at, c.env);
+  const made = newCallIds(c.env, createdAt, false);
+  const objectId = at ?? made.objectId;
+  const address = c.req.header("cf-connecting-ip");
+  const stream = members.findLast(({ key }) => key === "stream");
+  const command: RunCommand = {
+    do: "create",
+    id: newId("run", createdAt, objectId),
+    sessionId: named ?? made.sessionId,
+    isNew: at === undefined,
+    text: toRpcText(text),
+    stream: isStream || (stream !== undefined && sliceSpan(text, stream.value) === "true"),
+    ...(address !== undefined && { address }),
+  };
+  return await answer(requireStub(SESSIONS, objectId), command, c);
+}
+
+/** Starts the run again, perhaps with another model, in a branch of its session that starts before it. */
+export async function replayRun(c: Http, id: string, body: string): Promise<Response> {
+  const { stream = false, ...changes } = validate(replayRunRequest, parseJsonField(body || "{}", "body"));
+  const stub = stubForId(c.env.SESSIONS, "run", id);
+  if (stub === undefined) throw new GatewayError("object.not_found", "there is no such run");
+  const { session_id, from, request } = await (await answer(stub, { do: "recipe", id }, c)).json<RunRecipe>();
+  const branch = await (
+    await branchSession(c, session_id, { from: from ?? session_id, transforms: [] })
+  ).json<{ id: string }>();
+  const { model: _, routing: __, ...same } = request;
+  const chosen = changes.model === undefined && changes.routing === undefined ? request : { ...same, ...changes };
+  return await createRun(c, JSON.stringify({ ...chosen, session_id: branch.id }), stream);
+}
