@@ -32,7 +32,7 @@ export async function serve(folder: string): Promise<ArchiveGateway> {
   return { origin: `http://127.0.0.1:${port}`, pid: () => workerds().findLast((id) => !before.has(id))! };
 }
 
-/** The processes of the runtime that this one has started. */
+/** The runtimes that this process has started. */
 function workerds(): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name) && isRuntime(name))
@@ -41,7 +41,8 @@ function workerds(): number[] {
 
 function isRuntime(pid: string): boolean {
   try {
-    return readFileSync(`/proc/${pid}/comm`, "utf8").startsWith("workerd");
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    return /^Name:\tworkerd/m.test(status) && status.includes(`\nPPid:\t${process.pid}\n`);
   } catch {
     return false;
   }

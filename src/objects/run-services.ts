@@ -33,9 +33,9 @@ export function runServicesFor({ storage, state, models, lifetime, buffer, env, 
   const { waitUntil } = lifetime;
   const store = new RunStore(storage, () => ({ org: session.row.org, sessionId: session.row.id }));
   const events = new RunEvents(buffer, waitUntil);
-  const restore: RunServices["restore"] = ({ args, step }, run) => {
+  const restore: RunServices["restore"] = ({ args, step }, run, viewer = run) => {
     const call = store.listOf("step", run.id).find(({ n }) => n === step)?.call;
-    return call === undefined ? args : shield.restore(args, call, run);
+    return call === undefined ? args : shield.restore(args, call, viewer);
   };
   return {
     store,

@@ -135,9 +135,9 @@ export class SessionServices {
         buffer: this.buffer,
         now,
         answer: (call) => this.calls.answer(call),
-        run: async (frame, id, caller) => {
+        run: async (frame, { id, caller, address }) => {
           const { id: sessionId } = this.session.row;
-          const response = await performOnRun(toRunCommand(frame, { id, sessionId }), caller, this.runs);
+          const response = await performOnRun(toRunCommand(frame, { id, sessionId, address }), caller, this.runs);
           await response.body?.cancel();
         },
         authenticate: (attachment) => authenticateSocket(attachment, env, waitUntil),

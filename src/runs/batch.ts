@@ -176,10 +176,12 @@ export const digestTool = (tool: RunTool): string => sha256(JSON.stringify(tool)
 
 /** The results of a step as the next one's input, in the order of its calls: every call has one. */
 export const toResultBlocks = (executions: readonly Execution[]): JsonObject[] =>
-  executions.map(({ call, name, args, result = "", isError, isEdited }) => ({
+  executions.map(({ call, name, result = "", isError, edited }) => ({
     type: "tool_result",
     id: call,
     name,
-    content: toShown(isEdited ? `${result}\n\n[A person changed the arguments of this call to ${args}]` : result),
+    content: toShown(
+      edited === undefined ? result : `${result}\n\n[A person changed the arguments of this call to ${edited}]`,
+    ),
     ...(isError && { is_error: true }),
   }));

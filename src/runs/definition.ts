@@ -148,8 +148,10 @@ export function readRunRequest(text: string): RunDefinition {
   };
 }
 
-/** A run is what its session stores of it. */
+/** A run is what its session stores of it, and goes on where that ends. */
 function requireStored({ context_mode, store, rhone }: z.infer<typeof runRequest>): void {
+  if (rhone?.parent !== undefined)
+    throw invalid("rhone.parent", "expected none: a run goes on from its session's head; a branch starts elsewhere");
   if ((rhone?.context_mode ?? context_mode ?? "stateful") !== "stateful")
     throw invalid("context_mode", "expected stateful: a run is one of its session");
   if ((rhone?.store ?? store ?? "full") !== "full")

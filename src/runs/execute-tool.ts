@@ -24,6 +24,8 @@ type Surroundings = {
 /** Why an execution is broken off: its run has been stopped. Compared by identity. */
 export const STOPPED = new Error("the run was stopped");
 
+const STOPPED_TEXT = "The run was stopped while the tool was running; whether that has done anything is not known.";
+
 /** Tries of what may be repeated, in one execution, and the pause before the second. Milliseconds. */
 const MAX_TRIES = 3;
 const PAUSE_MS = 200;
@@ -51,7 +53,7 @@ export async function executeTool(
     } catch (thrown) {
       const isPassing = isRepeatable(execution.effect) && thrown instanceof ToolFetchError;
       if (isPassing && tries < MAX_TRIES && (await pauseAfter(tries, signal))) continue;
-      if (surroundings.signal.aborted) return failedAs("cancelled", "The run was stopped while the tool was running.");
+      if (surroundings.signal.aborted) return failedAs("cancelled", STOPPED_TEXT);
       return toFailure(thrown, execution.effect, timeout.aborted ? timeoutMs : undefined);
     }
   }

@@ -1,5 +1,5 @@
 import { GatewayError } from "../canonical/error.ts";
-import type { ModelResponse } from "../canonical/types.ts";
+import type { Message, ModelResponse } from "../canonical/types.ts";
 import type { CallHost } from "../gateway/call/call.ts";
 import { generate } from "../gateway/generation.ts";
 import { continueSession } from "../gateway/session/placement.ts";
@@ -34,13 +34,18 @@ export type ModelCallEnd = {
   onStart: (call: string) => void;
   onEvent: (event: JsonObject) => void;
   onAnswer: (record: CallRecord, completed: CompletedTurn, response: ModelResponse) => void;
-  onFailure: (record: CallRecord, error: GatewayError) => void;
+  /** `partial`: what had come of the reply, behind the shield. */
+  onFailure: (record: CallRecord, error: GatewayError, partial: readonly Message[]) => void;
 };
 
 /** The most that a run may still cost is less than its next call may cost. */
 export class RunCostReached extends GatewayError {
-  constructor(message: string) {
+  /** A higher limit would let the call be made. */
+  readonly isRaisable: boolean;
+
+  constructor(message: string, isRaisable: boolean) {
     super("budget.exceeded", message, { param: "limits.max_cost_micros_usd" });
+    this.isRaisable = isRaisable;
   }
 }
 
@@ -53,13 +58,13 @@ const SHARED_EVENTS = new Set<Json>([
   "tool_call.done",
 ]);
 
-/** The body of a run's next call, as a client would send it. Instructions come with the first one and become the session's. */
+/** The body of a run's next call, as a client would send it. Instructions come until a turn has them: they become the session's. */
 export function toCallText({ definition, run, isLast }: Pick<ModelCall, "definition" | "run" | "isLast">): string {
   const { instructions, ...call } = definition.call;
   const { tools, limits } = definition;
   const body = {
     ...call,
-    ...(run.step <= 1 && instructions !== undefined && { instructions }),
+    ...(run.turns === 0 && instructions !== undefined && { instructions }),
     ...(tools.length > 0 && {
       tools: tools.map(toModelTool),
       parallel_tools: limits.parallel_tools,
@@ -109,8 +114,8 @@ export async function callModel(modelCall: ModelCall, end: ModelCallEnd, service
         end.onAnswer(record, { ...completed, input, output }, answer!.response);
         await lifetime.durable();
       },
-      fail: async (record, error) => {
-        end.onFailure(record, error);
+      fail: async (record, error, partial) => {
+        end.onFailure(record, error, partial?.accumulated.messages ?? []);
         await lifetime.durable();
       },
     },
@@ -129,9 +134,9 @@ const reserveWithin =
     if (most === undefined) return await budgets.reserve(call, caller, tags, estimate);
     const estimated = await estimate();
     if (estimated.isUnpriced)
-      throw new RunCostReached("the model has no known price, so that no limit of cost can hold");
+      throw new RunCostReached("the model has no known price, so that no limit of cost can hold", false);
     if (costMicros + estimated.micros > most)
-      throw new RunCostReached(`the next call may cost ${estimated.micros}, and ${most - costMicros} is left`);
+      throw new RunCostReached(`the next call may cost ${estimated.micros}, and ${most - costMicros} is left`, true);
     return await budgets.reserve(call, caller, tags, async () => estimated);
   };
 

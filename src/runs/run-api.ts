@@ -18,6 +18,7 @@ import {
 } from "./run-commands.ts";
 import type { NewRun, RunEngine } from "./run-engine.ts";
 import { toApiCheckpoint, toApiExecution, toApiStep } from "./run-views.ts";
+import { openOf } from "./run-waits.ts";
 import { hasEnded, type Run } from "./run.ts";
 
 /** An operation on a run or a checkpoint. Member names cross RPC. `body`: the request's text. */
@@ -49,7 +50,7 @@ export async function performOnRun(command: RunCommand, caller: Caller, engine: 
   if (command.do === "resume" || command.do === "interrupt") return await change(engine, run, command, caller);
   if (command.do === "cancel") await engine.cancel(run);
   if (command.do === "cancel" || command.do === "show") return Response.json(await engine.show(run, caller));
-  return Response.json(list(command.do, run, engine));
+  return Response.json(list(command.do, run, engine, caller));
 }
 
 /** Answers when the run has ended or waits, or with its events from here on. */
@@ -105,7 +106,11 @@ function follow(engine: RunEngine, run: Run, after: number): Response {
   if (after > run.events)
     throw invalid("after", `expected at most ${run.events}: the stream has no more events so far`);
   const type = hasEnded(run) ? `run.${run.status}` : "run.waiting";
-  return engine.services.events.follow(run, after, { type, status: run.status, open: engine.openOf(run) });
+  return engine.services.events.follow(run, after, {
+    type,
+    status: run.status,
+    open: openOf(run, engine.services.store),
+  });
 }
 
 /** A list of what belongs to a run. */
@@ -113,6 +118,7 @@ function list(
   what: "steps" | "events" | "checkpoints" | "executions" | "request",
   run: Run,
   engine: RunEngine,
+  caller: Caller,
 ): JsonObject {
   const { store, restore } = engine.services;
   const executions = store.listExecutions(run.id);
@@ -120,20 +126,20 @@ function list(
   const steps = store.listOf("step", run.id);
   const argsOf = (id: string | undefined): { call: string; args: string } | undefined => {
     const execution = executions.find((one) => one.id === id);
-    return execution && { call: execution.call, args: restore(execution, run) };
+    return execution && { call: execution.call, args: restore(execution, run, caller) };
   };
   switch (what) {
     case "steps":
       return listed(steps.map((step) => toApiStep(step, executions)));
     case "executions":
-      return listed(executions.map((one) => toApiExecution(one, restore(one, run))));
+      return listed(executions.map((one) => toApiExecution(one, restore(one, run, caller))));
     case "checkpoints":
       return listed(checkpoints.map((one) => toApiCheckpoint(one, argsOf(one.execution))));
     case "events":
       return listed([
         { type: "run.started", run_id: run.id, at: new Date(run.createdAt).toISOString() },
         ...steps.map((step) => ({ type: "step", ...toApiStep(step, executions) })),
-        ...executions.map((one) => ({ type: "tool_execution", ...toApiExecution(one, restore(one, run)) })),
+        ...executions.map((one) => ({ type: "tool_execution", ...toApiExecution(one, restore(one, run, caller)) })),
         ...checkpoints.map((one) => ({ type: "checkpoint", ...toApiCheckpoint(one, argsOf(one.execution)) })),
       ]);
     case "request": {
@@ -180,6 +186,6 @@ async function onCheckpoint(
   const execution = checkpoint.execution === undefined ? undefined : store.find("execution", checkpoint.execution);
   const run = engine.require(checkpoint.run);
   return Response.json(
-    toApiCheckpoint(checkpoint, execution && { call: execution.call, args: restore(execution, run) }),
+    toApiCheckpoint(checkpoint, execution && { call: execution.call, args: restore(execution, run, caller) }),
   );
 }

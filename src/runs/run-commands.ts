@@ -10,6 +10,7 @@ import { digestTool, settleExecution, toOpen, toScreened } from "./batch.ts";
 import { type RunLimits, runLimits, type RunTool, schemaOf } from "./definition.ts";
 import type { RunEngine } from "./run-engine.ts";
 import { toApiCheckpoint, toCompleted, toToolCall } from "./run-views.ts";
+import { mayGoOn } from "./run-waits.ts";
 import {
   type ResolvedDecision,
   DECISIONS,
@@ -100,15 +101,19 @@ export async function resume(
   const screened = await Promise.all(results.map((result) => screen(textOf(result.content), run, caller)));
   // Nothing is awaited from here on until all is written: of two calls at once, the second sees what the first has given.
   const executions = store.listExecutions(run.id);
+  const taken = new Set<string>();
   const given = results.flatMap((result, i) => {
     const settled = takeResult(executions, { ...result, screened: screened[i]! }, `tool_results[${i}]`, lifetime.now());
-    return settled === undefined ? [] : [settled];
+    if (settled === undefined) return [];
+    if (taken.has(settled.id)) throw invalid(`tool_results[${i}].id`, "expected a call that no other result is for");
+    taken.add(settled.id);
+    return [settled];
   });
   if (given.length > 0 && hasEnded(run)) throw conflict("id", `the run is ${run.status}`);
   if (hasEnded(run)) return;
   store.transact(() => given.forEach((execution) => store.put("execution", execution)));
   await lifetime.durable();
-  if (run.status === "interrupted" || (isWaiting(run) && engine.mayGoOn(run))) engine.start(run);
+  if (run.status === "interrupted" || (isWaiting(run) && mayGoOn(run, store))) engine.start(run);
   if (given.length > 0) engine.tell(run, ...given.map(toCompleted));
 }
 
@@ -147,7 +152,7 @@ export async function interrupt(
   await engine.stop(run, "interrupt");
   if (hasEnded(run)) return;
   const partial = behavior === "discard" ? "" : engine.partialText(run);
-  const settled = settleStep(run, { isDropped: false }, engine.services);
+  const settled = settleStep(run, engine.services);
   if (partial !== "") {
     const text = behavior === "save_marked" ? `${partial} [interrupted]` : partial;
     addItems({ input: inputItems(run), output: [{ type: "response", text }] }, "interrupted", run, {
@@ -165,11 +170,10 @@ export async function interrupt(
   run.status = "interrupted";
   store.put("run", run);
   await lifetime.durable();
-  const cancelled = settled.map(toCompleted);
   if (message === undefined)
-    return engine.tell(run, ...cancelled, { type: "run.interrupted", run: await engine.show(run) });
+    return engine.tell(run, ...settled, { type: "run.interrupted", run: await engine.show(run) });
   engine.start(run);
-  engine.tell(run, ...cancelled);
+  engine.tell(run, ...settled);
 }
 
 const isGoOn = (item: Json): boolean => JSON.stringify(item) === '{"type":"input","text":"Go on."}';
@@ -184,10 +188,7 @@ export async function resolveCheckpoint(
   const { store, lifetime, screen, restore } = engine.services;
   const now = lifetime.now();
   const run = engine.require(runId);
-  const given =
-    decision.decision === "result"
-      ? await screen(textOf(decision.content), run, caller)
-      : { text: "", isDenied: false };
+  const given = await screen(freeTextOf(decision), run, caller);
   // Nothing is awaited from here on until the decision is written: there is one.
   const checkpoint = store.find("checkpoint", id)!;
   requireResolvable(checkpoint, decision, caller, now);
@@ -206,7 +207,7 @@ export async function resolveCheckpoint(
     else store.put("execution", changed);
   });
   await lifetime.durable();
-  if (isWaiting(run) && engine.mayGoOn(run)) engine.start(run);
+  if (isWaiting(run) && mayGoOn(run, store)) engine.start(run);
   const by = { decision: decision.decision, by: caller.keyId };
   engine.tell(
     run,
@@ -214,7 +215,7 @@ export async function resolveCheckpoint(
     ...(changed !== undefined && isSettled(changed) ? [toCompleted(changed)] : []),
     ...(changed?.status === "awaiting_client" ? [toToolCall(changed, restore(changed, run))] : []),
   );
-  return toApiCheckpoint(resolved, changed && { call: changed.call, args: restore(changed, run) });
+  return toApiCheckpoint(resolved, changed && { call: changed.call, args: restore(changed, run, caller) });
 }
 
 /** Throws 409 for a checkpoint that is no longer open, `auth.forbidden` and `request.invalid`. */
@@ -262,11 +263,11 @@ function decide(
     case "retry":
       return { ...execution, status: "ready" };
     case "edit":
-      return edit(execution, tool, decision.arguments, now);
+      return edit(execution, tool, { args: freeTextOf(decision), shown: given.text }, now);
     case "deny":
-      return failAs("denied", explained("A person did not allow this call", decision.reason));
+      return failAs("denied", explained("A person did not allow this call", given.text));
     case "fail":
-      return failAs("failed", explained("The call has failed", decision.reason));
+      return failAs("failed", explained("The call has failed", given.text));
     case "result": {
       const isError = decision.is_error === true;
       return settleExecution(execution, toScreened(given, { status: isError ? "failed" : "succeeded", isError }), now);
@@ -278,20 +279,45 @@ function decide(
 const isBound = ({ args, digest }: Execution, tool: RunTool, bound: RunCheckpoint["bound"]): boolean =>
   digestTool(tool) === bound.definition && digest === bound.digest && sha256(args) === bound.digest;
 
-const explained = (what: string, reason: string | undefined): string =>
-  reason === undefined ? `${what}.` : `${what}: ${reason}`;
+const explained = (what: string, reason: string): string => (reason === "" ? `${what}.` : `${what}: ${reason}`);
 
-function edit(execution: Execution, tool: RunTool, given: string | object, now: number): Execution {
-  const args = typeof given === "string" ? given : JSON.stringify(given);
+/** What a person has written, of which the model is shown no more than the shield lets through. */
+function freeTextOf(decision: Decision): string {
+  switch (decision.decision) {
+    case "result":
+      return textOf(decision.content);
+    case "edit":
+      return typeof decision.arguments === "string" ? decision.arguments : JSON.stringify(decision.arguments);
+    case "deny":
+    case "fail":
+      return decision.reason ?? "";
+    case "approve":
+    case "retry":
+      return "";
+  }
+}
+
+/** `shown`: the arguments as the model is shown them. */
+function edit(
+  execution: Execution,
+  tool: RunTool,
+  { args, shown }: { args: string; shown: string },
+  now: number,
+): Execution {
   const read = readArguments(args, schemaOf(tool));
   if ("problem" in read) throw invalid("arguments", `expected other arguments: ${read.problem}`);
-  return { ...execution, args, digest: sha256(args), isEdited: true, ...toOpen(tool, now) };
+  return { ...execution, args, digest: sha256(args), edited: shown, ...toOpen(tool, now) };
 }
 
 /** As much again, or other limits; or an answer without tools. */
 function decideLimit(engine: RunEngine, run: Run, decision: Decision): void {
   const { limits } = engine.definitionOf(run);
   if (decision.decision !== "approve") return engine.changeLimits(run, { ...limits, on_limit: "answer" });
-  const doubled = { max_turns: limits.max_turns * 2, max_tool_calls: limits.max_tool_calls * 2 };
+  const { max_turns, max_tool_calls, max_cost_micros_usd: most } = limits;
+  const doubled = {
+    max_turns: max_turns * 2,
+    max_tool_calls: max_tool_calls * 2,
+    ...(most !== undefined && { max_cost_micros_usd: most * 2 }),
+  };
   engine.changeLimits(run, { ...limits, ...doubled, ...(decision.limits as Partial<RunLimits>) });
 }

@@ -11,7 +11,8 @@ import { STOPPED } from "./execute-tool.ts";
 import { toCallText } from "./model-call.ts";
 import type { RunEvent } from "./run-events.ts";
 import { afterRestart, type LiveRun, RunLoop, type Stop, toRunError } from "./run-loop.ts";
-import { toApiRun, toCompleted } from "./run-views.ts";
+import { toApiRun } from "./run-views.ts";
+import { mayGoOn, nextDueOf, openOf } from "./run-waits.ts";
 import { hasEnded, isWaiting, type Run } from "./run.ts";
 import type { RunServices } from "./services.ts";
 import { requireSecrets } from "./tool-secrets.ts";
@@ -22,6 +23,9 @@ export type NewRun = { id: string; sessionId: string; isNew: boolean; text: stri
 
 /** States in which a run has its session for itself. */
 const CLAIMING = ["queued", "running", "waiting_for_tool", "waiting_for_approval", "interrupted"] as const;
+
+/** And in which it goes on by itself when it can. */
+const WAITING = ["waiting_for_tool", "waiting_for_approval"] as const;
 
 /**
  * The runs of one session, in its object. A running one has the session's lease, a waiting one a claim that outlives the object; so there
@@ -66,6 +70,7 @@ export class RunEngine {
       ...(address !== undefined && { address }),
       sessionId: isNew ? sessionId : state.session.row.id,
       step: 0,
+      turns: 0,
       toolCalls: 0,
       costMicros: 0,
       usage: {},
@@ -148,11 +153,15 @@ export class RunEngine {
 
   /** Resolves when the run has ended or waits. */
   async settled(run: Run): Promise<void> {
-    await this.#live.get(run.id)?.settled;
+    while (this.#live.has(run.id)) await this.#live.get(run.id)!.settled;
   }
 
-  /** Adds events to a run's stream, whether that is open or not. */
+  /** Adds events to the stream of a run that has not ended, whether that is open or not. */
   tell(run: Run, ...all: readonly RunEvent[]): void {
+    if (!hasEnded(run)) this.#tell(run, ...all);
+  }
+
+  #tell(run: Run, ...all: readonly RunEvent[]): void {
     const { events, store } = this.services;
     const isOpen = this.#live.has(run.id);
     if (!isOpen) events.open(run);
@@ -173,7 +182,7 @@ export class RunEngine {
 
   /** Cancels all open runs, as their session is to be deleted. */
   async cancelAll(): Promise<void> {
-    for (const run of this.#listOpen(...CLAIMING)) await this.cancel(run);
+    await Promise.all(this.#listOpen(...CLAIMING).map((run) => this.cancel(run)));
   }
 
   async cancel(run: Run): Promise<void> {
@@ -182,49 +191,47 @@ export class RunEngine {
     await this.#finish(run, { status: "cancelled", stopReason: "cancelled" });
   }
 
-  /** Goes on with the runs that a restart has interrupted. */
+  /** Goes on with the runs that a restart has interrupted, and with waiting ones that have something to do. */
   recover(): void {
-    const { store } = this.services;
+    const { store, lifetime } = this.services;
     for (const run of this.#listOpen("queued", "running")) {
       run.stalls++;
       if (run.runningSince !== undefined) delete run.runningSince;
-      for (const execution of store.listExecutions(run.id))
-        if (execution.status === "started") store.put("execution", afterRestart(execution));
       store.put("run", run);
+      for (const execution of store.listExecutions(run.id, run.step))
+        if (execution.status === "started") store.put("execution", afterRestart(execution));
       this.start(run, { isRestarted: true });
     }
+    for (const run of this.#listOpen(...WAITING))
+      if (mayGoOn(run, this.services.store)) this.start(run, { isRestarted: true });
+    const broken = this.services.events.listBroken().flatMap((id) => store.find("run", id) ?? []);
+    for (const run of broken) if (!this.#live.has(run.id)) lifetime.waitUntil(this.#endStream(run));
+  }
+
+  /** Ends the stream of a run that has ended, or waits, where a restart has come before its last event. */
+  async #endStream(run: Run): Promise<void> {
+    const { events } = this.services;
+    const last = await this.#lastEvent(run);
+    events.open(run, { isRestarted: true });
+    events.emit(run, last);
+    events.close(run);
+  }
+
+  /** What a run's stream ends with. */
+  async #lastEvent(run: Run): Promise<RunEvent> {
+    if (isWaiting(run) && run.status !== "interrupted")
+      return { type: "run.waiting", status: run.status, open: openOf(run, this.services.store) };
+    return { type: `run.${run.status}`, run: await this.show(run) };
   }
 
   /** Goes on with waiting runs of which something is overdue, and schedules the next time. */
   wake(): void {
     const now = this.services.lifetime.now();
-    for (const run of this.#listOpen("waiting_for_tool", "waiting_for_approval")) {
-      const due = this.#nextDue(run);
-      if (due <= now) this.start(run);
+    for (const run of this.#listOpen(...WAITING)) {
+      const due = nextDueOf(run, this.services.store);
+      if (due <= now || mayGoOn(run, this.services.store)) this.start(run);
       else if (due < Infinity) this.#schedule(due - now);
     }
-  }
-
-  /** Whether a waiting run has something to do. */
-  mayGoOn(run: Run): boolean {
-    const { store } = this.services;
-    const open = new Set(["awaiting_client", "awaiting_approval", "unknown"]);
-    const executions = store.listExecutions(run.id, run.step);
-    const isHeld = store.listOf("checkpoint", run.id).some(({ kind, status }) => kind === "limit" && status === "open");
-    return (
-      !isHeld &&
-      (executions.some(({ status }) => status === "ready") || executions.every(({ status }) => !open.has(status)))
-    );
-  }
-
-  #nextDue(run: Run): number {
-    const { store } = this.services;
-    const executions = store.listExecutions(run.id, run.step);
-    const dues = executions.flatMap(({ status, dueAt }) => (status === "awaiting_client" ? [dueAt ?? Infinity] : []));
-    const expiries = store
-      .listOf("checkpoint", run.id)
-      .flatMap(({ status, expiresAt }) => (status === "open" ? [expiresAt] : []));
-    return Math.min(Infinity, ...dues, ...expiries);
   }
 
   async #run(live: LiveRun): Promise<void> {
@@ -233,7 +240,7 @@ export class RunEngine {
     let release: (() => void) | undefined;
     let timer: ReturnType<typeof setTimeout> | undefined;
     try {
-      release = await state.lease.acquireClaimed();
+      release = await state.lease.acquireClaimed(controller.signal);
       const other = this.#listOpen(...CLAIMING).find((one) => one.id !== run.id && isWaiting(one));
       if (other !== undefined) throw busyWith(other);
       run.status = "running";
@@ -252,6 +259,9 @@ export class RunEngine {
       clearTimeout(timer);
       this.#live.delete(run.id);
       release?.();
+      // What has come while the loop was about to wait.
+      const isParked = live.stop === undefined && WAITING.some((status) => status === run.status);
+      if (isParked && mayGoOn(run, this.services.store)) this.start(run);
     }
   }
 
@@ -263,10 +273,10 @@ export class RunEngine {
     if (stop !== undefined && !hasEnded(run)) return store.put("run", run);
     if (hasEnded(run)) return await this.#finish(run, {});
     await lifetime.durable();
-    events.emit(run, { type: "run.waiting", status: run.status, open: this.openOf(run) });
+    events.emit(run, await this.#lastEvent(run));
     store.put("run", run);
     events.close(run);
-    const due = this.#nextDue(run);
+    const due = nextDueOf(run, this.services.store);
     if (due < Infinity) this.#schedule(Math.max(0, due - lifetime.now()));
   }
 
@@ -289,24 +299,16 @@ export class RunEngine {
   /** Ends a run, durably, and then says so. */
   async #finish(run: Run, ending: Partial<Pick<Run, "status" | "stopReason" | "error">>): Promise<void> {
     const { store, state, lifetime, events } = this.services;
-    const settled = settleStep(run, { isDropped: false }, this.services);
+    const settled = settleStep(run, this.services);
     keepResults(run, state, lifetime.now());
     Object.assign(run, ending);
     run.endedAt ??= lifetime.now();
     store.put("run", run);
     await lifetime.durable();
-    this.tell(run, ...settled.map(toCompleted), { type: ENDINGS[run.status]!, run: await this.show(run) });
+    this.#tell(run, ...settled, await this.#lastEvent(run));
     store.put("run", run);
     events.close(run);
     this.#known.delete(run.id);
-  }
-
-  /** The ids of what a run waits for. */
-  openOf(run: Run): string[] {
-    const { store } = this.services;
-    const waiting = store.listExecutions(run.id, run.step).filter(({ status }) => status === "awaiting_client");
-    const open = store.listOf("checkpoint", run.id).filter(({ status }) => status === "open");
-    return [...waiting, ...open].map(({ id }) => id);
   }
 
   /** A run as the API returns it, with its own key's values in the place of their tags. */
@@ -316,19 +318,12 @@ export class RunEngine {
     const turn = call === undefined || !hasEnded(run) ? undefined : findTurn(state.sql, withPrefix(call, "turn"));
     const output: Json[] = turn === undefined ? [] : await toApiBlocks(turn.output, state.blobs);
     const { limits } = this.definitionOf(run);
-    const shown = toApiRun(run, { limits, output, open: isWaiting(run) ? this.openOf(run) : [] });
+    const shown = toApiRun(run, { limits, output, open: isWaiting(run) ? openOf(run, this.services.store) : [] });
     return call === undefined
       ? shown
       : (parseJson(state.shield.restore(JSON.stringify(shown), call, { org, keyId })) as JsonObject);
   }
 }
-
-const ENDINGS: Partial<Record<Run["status"], string>> = {
-  completed: "run.completed",
-  failed: "run.failed",
-  cancelled: "run.cancelled",
-  interrupted: "run.interrupted",
-};
 
 const frozenId = (run: string): string => `${run}/frozen`;
 

@@ -39,6 +39,11 @@ export class RunEvents {
     this.#buffer.flush();
   }
 
+  /** The runs whose stream a crash has left without an end. */
+  listBroken(): string[] {
+    return this.#buffer.listUnended().filter((id) => id.startsWith("run_"));
+  }
+
   /** A run has ended, or waits. */
   close(run: Run): void {
     this.#buffer.end(run.id);
@@ -56,7 +61,7 @@ export class RunEvents {
       "x-rhone-session-id": run.sessionId,
     };
     if (this.#buffer.countEvents(run.id) === undefined)
-      return new Response(encodeEvent(run, Math.max(run.events, after + 1), last), { headers });
+      return new Response(encodeEvent(run, run.events, last), { headers });
     const client = new ClientStream(() => {});
     const alive = keepAlive("native", (ping) => client.ping(ping));
     this.#waitUntil(this.#send(run.id, after, client).finally(alive.stop));

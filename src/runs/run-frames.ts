@@ -4,14 +4,19 @@ import { SURFACES } from "../surfaces/index.ts";
 import { readMembers } from "../surfaces/request.ts";
 import type { RunCommand } from "./run-api.ts";
 
+/** `id`: for a run that the frame creates. `address`: of the client. */
+type FrameContext = { id: string; sessionId: string; address?: string | undefined };
+
 /** What a frame of a WebSocket asks for. Nothing waits for the run: its client reads what becomes of it in the run's events. */
-export function toRunCommand(frame: RunFrame, { id, sessionId }: { id: string; sessionId: string }): RunCommand {
+export function toRunCommand(frame: RunFrame, at: FrameContext): RunCommand {
   switch (frame.type) {
     case "run.create": {
+      const { id, sessionId, address } = at;
       const { rhone } = readMembers(frame.request, new Headers(), SURFACES.native);
       if (rhone.session_id !== undefined && rhone.session_id !== sessionId)
         throw invalid("request.session_id", `must be absent, or ${sessionId}, to which the connection is bound`);
-      return { do: "create", id, sessionId, isNew: false, text: frame.request, stream: true };
+      const from = address === undefined ? {} : { address };
+      return { do: "create", id, sessionId, isNew: false, text: frame.request, stream: true, ...from };
     }
     case "run.interrupt": {
       const { run_id: run, message, behavior } = frame;

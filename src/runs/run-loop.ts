@@ -1,16 +1,17 @@
 import { GatewayError, toGatewayError } from "../canonical/error.ts";
 import { logInternalError } from "../canonical/log-internal-error.ts";
+import { textOfBlocks } from "../canonical/text.ts";
 import { sumUsage } from "../canonical/usage.ts";
 import type { Caller } from "../keys/caller.ts";
 import { toTurn } from "../session/context.ts";
-import { newId } from "../wire/id.ts";
 import { stringifyMember } from "../wire/json.ts";
 import { planBatch, settleExecution, toolCallsOf, toScreened, toUnknownCheckpoint } from "./batch.ts";
 import type { RunDefinition, RunTool } from "./definition.ts";
 import { executeTool, isRepeatable } from "./execute-tool.ts";
 import { callModel, RunCostReached } from "./model-call.ts";
+import { costsTooMuch, findLimit, refusalOf, toLimitCheckpoint, TOO_DEAR } from "./run-limits.ts";
 import { toCompleted, toStarted, toToolCall } from "./run-views.ts";
-import { type Execution, isSettled, type Run, type RunCheckpoint, type Step, type StopReason } from "./run.ts";
+import { type Execution, isSettled, type Run, type Step, type StopReason } from "./run.ts";
 import type { RunServices } from "./services.ts";
 import { withSecrets } from "./tool-secrets.ts";
 import { commitStep } from "./unfinished.ts";
@@ -63,13 +64,11 @@ export class RunLoop {
     const run = this.#run;
     const { definition, controller } = this.#live;
     const limit = findLimit(run, n, definition);
-    if (limit !== undefined && definition.limits.on_limit === "checkpoint" && run.step > 0)
-      return this.#askForMore(limit);
+    if (limit !== undefined && run.step > 0 && this.#asksForMore(limit)) return;
     const caller = await authenticate(run);
     run.step = n;
     const step: Step = { id: stepId(run, n), run: run.id, revision: 0, n, status: "calling", ...(limit && { limit }) };
     let failure: GatewayError | undefined;
-    let said = "";
     await callModel(
       { run, definition, caller, isLast: limit !== undefined, signal: controller.signal },
       {
@@ -80,7 +79,6 @@ export class RunLoop {
           events.emit(run, { type: "step.started", step: n, call_id: call });
         },
         onEvent: ({ type, event_id: _, call_id: __, ...event }) => {
-          if (type === "response.delta") said += stringifyMember(event.text);
           events.emit(run, { type: stringifyMember(type), step: n, ...event });
         },
         onAnswer: (record, completed, response) => {
@@ -90,6 +88,7 @@ export class RunLoop {
           if (completed.instructions !== undefined) step.instructions = completed.instructions;
           if (calls.length === 0) {
             step.status = "committed";
+            run.turns++;
             session.commit(record, completed, undefined, () => {
               store.put("step", step);
               this.#end("completed", limit ?? (response.finish.reason === "length" ? "max_tokens" : "end_turn"));
@@ -110,10 +109,11 @@ export class RunLoop {
             store.put("run", run);
           });
         },
-        onFailure: (record, error) => {
+        onFailure: (record, error, messages) => {
+          const partial = textOfBlocks(messages.flatMap(({ blocks }) => blocks));
           failure = error;
           addUse(run, record.usage, record.costMicrosUsd);
-          if (said !== "") step.partial = said;
+          if (partial !== "") step.partial = partial;
           this.#services.state.session.fail(record, undefined, undefined, () => {
             store.put("step", step);
             store.put("run", run);
@@ -123,7 +123,10 @@ export class RunLoop {
       this.#services,
     );
     if (this.#live.stop !== undefined) return;
-    if (failure instanceof RunCostReached) return this.#end("completed", "max_cost");
+    if (failure instanceof RunCostReached) {
+      if (!failure.isRaisable || !this.#asksForMore("max_cost")) this.#end("completed", "max_cost");
+      return;
+    }
     if (failure !== undefined) throw failure;
     // A call that ended without a record: its failure could not be stored.
     if (step.status === "calling") throw new GatewayError("internal", "the call of the run could not be stored");
@@ -169,6 +172,11 @@ export class RunLoop {
     const { store, events, lifetime, network, state } = this.#services;
     const { run, definition, controller } = this.#live;
     const tool = definition.tools.find(({ name }) => name === ready.name) as Exclude<RunTool, { type: "function" }>;
+    if (costsTooMuch(tool, run, definition)) {
+      const refused = settleExecution(ready, { status: "failed", text: TOO_DEAR, isError: true }, this.#now);
+      store.put("execution", refused);
+      return events.emit(run, toCompleted(refused));
+    }
     const started: Execution = { ...ready, status: "started", attempt: ready.attempt + 1, startedAt: this.#now };
     store.put("execution", started);
     // What changes something must be known to have started before it starts.
@@ -227,11 +235,7 @@ export class RunLoop {
             { status: "timed_out", text: "The client gave no result in time.", isError: true },
             now,
           )
-        : settleExecution(
-            execution,
-            { status: "expired", text: "Nobody decided in time whether this call may be made.", isError: true },
-            now,
-          );
+        : settleExecution(execution, { status: "expired", text: toExpiredText(execution), isError: true }, now);
       store.transact(() => {
         store.put("execution", settled);
         if (isExpired) store.put("checkpoint", { ...checkpoint, status: "expired" });
@@ -255,25 +259,27 @@ export class RunLoop {
     }
   }
 
-  /** A limit is reached: a person decides whether the run may have as much again. */
-  #askForMore(limit: StopReason): void {
-    const { store, state } = this.#services;
-    const run = this.#run;
+  /** A limit is reached: a person decides whether the run may have as much again; false: none is to, or none has in time. */
+  #asksForMore(limit: StopReason): boolean {
+    const { store, events, state } = this.#services;
+    const { run, definition } = this.#live;
     const now = this.#now;
-    const checkpoint: RunCheckpoint = {
-      id: newId("chk", now, state.objectId),
-      run: run.id,
-      revision: 0,
-      kind: "limit",
-      status: "open",
-      approver: "any",
-      bound: { keyId: run.keyId, tool: limit },
-      createdAt: now,
-      expiresAt: now + 86_400_000,
-    };
-    store.put("checkpoint", checkpoint);
-    this.#services.announce(run, checkpoint);
+    if (definition.limits.on_limit !== "checkpoint") return false;
+    const earlier = store.listOf("checkpoint", run.id).filter(({ kind }) => kind === "limit");
+    if (earlier.some(({ status }) => status === "expired")) return false;
+    const open = earlier.find(({ status }) => status === "open");
+    if (open !== undefined && open.expiresAt <= now) {
+      store.put("checkpoint", { ...open, status: "expired" });
+      events.emit(run, { type: "checkpoint.resolved", id: open.id, status: "expired" });
+      return false;
+    }
+    if (open === undefined) {
+      const checkpoint = toLimitCheckpoint(run, limit, { now, objectId: state.objectId });
+      store.put("checkpoint", checkpoint);
+      this.#services.announce(run, checkpoint);
+    }
     this.#pause("waiting_for_approval");
+    return true;
   }
 
   #wait(executions: readonly Execution[]): void {
@@ -301,18 +307,11 @@ export class RunLoop {
   }
 }
 
-/** The limit that the step `n` reaches: the model has to answer in it. */
-function findLimit({ toolCalls }: Run, n: number, { limits, tools }: RunDefinition): StopReason | undefined {
-  if (tools.length === 0) return undefined;
-  if (n >= limits.max_turns) return "max_turns";
-  return toolCalls >= limits.max_tool_calls ? "max_tool_calls" : undefined;
-}
-
-/** Why none of a reply's calls is made; undefined: they are. */
-function refusalOf(isCutOff: boolean, limit: StopReason | undefined): string | undefined {
-  if (isCutOff) return "The reply was cut off: none of its calls was made.";
-  return limit === undefined ? undefined : `The run's limit is reached (${limit}): this call was not made.`;
-}
+/** What the model is shown of a call about which no person has decided in time. */
+const toExpiredText = ({ status }: Execution): string =>
+  status === "unknown"
+    ? "Whether this call has been made is not known."
+    : "This call was not made: no person decided in time whether it may be.";
 
 /** Ids of steps sort by their numbers. */
 const stepId = ({ id }: Run, n: number): string => `${id}/${String(n).padStart(4, "0")}`;

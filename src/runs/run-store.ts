@@ -10,6 +10,10 @@ import type { Execution, FrozenRun, Run, RunCheckpoint, Step } from "./run.ts";
 type Parts = { run: Run; frozen: FrozenRun; step: Step; execution: Execution; checkpoint: RunCheckpoint };
 type Kind = keyof Parts;
 
+/** The number of the step that a part belongs to; 0 for one that belongs to none. */
+const stepOf = (kind: Kind, part: Parts[Kind]): number =>
+  kind === "step" ? (part as Step).n : kind === "execution" ? (part as Execution).step : 0;
+
 /** The runs of one session with their steps, executions and checkpoints: rows of a table that is made with the first of them. */
 export class RunStore {
   readonly #storage: Storage;
@@ -37,10 +41,11 @@ export class RunStore {
     const record = this.#toRecord(kind, part);
     if (record !== undefined) enqueue(this.#storage.sql, record);
     this.#storage.sql(
-      "INSERT OR REPLACE INTO run_parts (id, kind, run, status, body) VALUES (?, ?, ?, ?, ?)",
+      "INSERT OR REPLACE INTO run_parts (id, kind, run, step, status, body) VALUES (?, ?, ?, ?, ?, ?)",
       part.id,
       kind,
       part.run,
+      stepOf(kind, part),
       part.status,
       storeText(this.#storage.sql, part.id, JSON.stringify(part)),
     );
@@ -65,14 +70,16 @@ export class RunStore {
 
   /** The last step of a run. */
   lastStep(run: string): Step | undefined {
-    return this.#read<Step>("WHERE run = ? AND kind = 'step' ORDER BY id DESC LIMIT 1", run)[0];
+    return this.#read<Step>("WHERE run = ? AND kind = 'step' ORDER BY step DESC LIMIT 1", run)[0];
   }
 
   /** The executions of a run, or of one of its steps, in the order of their calls. */
   listExecutions(run: string, step?: number): Execution[] {
-    return this.listOf("execution", run)
-      .filter((one) => step === undefined || one.step === step)
-      .toSorted((a, b) => a.step - b.step || a.place - b.place);
+    const executions =
+      step === undefined
+        ? this.listOf("execution", run)
+        : this.#read<Execution>("WHERE run = ? AND kind = 'execution' AND step = ?", run, step);
+    return executions.toSorted((a, b) => a.step - b.step || a.place - b.place);
   }
 
   /** All runs of the session, newest first: those before the id `before`. */

@@ -30,7 +30,7 @@ export type StopReason =
 
 /**
  * A run as its session stores it. Times are Unix milliseconds. `ranMs`: for how long it has been running before `runningSince`.
- * `step`: the number of the last step, 0 before the first. `input`: what the next step adds to the conversation, the JSON text of its
+ * `step`: the number of the last step, 0 before the first. `turns`: those that it has added to its session. `input`: what the next step adds to the conversation, the JSON text of its
  * member `input`. `events`: the number of the last event of its stream. `stalls`: starts after which nothing has moved.
  */
 export type Run = {
@@ -44,6 +44,7 @@ export type Run = {
   address?: string;
   sessionId: string;
   step: number;
+  turns: number;
   toolCalls: number;
   costMicros: number;
   usage: Usage;
@@ -113,8 +114,8 @@ export type Execution = {
   digest: string;
   status: ExecutionStatus;
   attempt: number;
-  /** A person has changed the arguments. */
-  isEdited?: true;
+  /** The arguments that a person has put in the place of the model's, as the model is shown them. */
+  edited?: string;
   result?: string;
   isError?: boolean;
   /** What the shield has found in the result. */

@@ -18,8 +18,8 @@ export type RunServices = {
   findSecret: (org: string, name: string) => Promise<{ value: string; hosts: readonly string[] } | undefined>;
   /** The run's key as it is now. Throws `auth.*`. */
   authenticate: (run: Run) => Promise<Caller>;
-  /** The arguments of an execution with the caller's own values in the place of their tags. */
-  restore: (execution: Execution, run: Run) => string;
+  /** The arguments of an execution, with the values in the place of their tags that are `viewer`'s own; by default the run's key. */
+  restore: (execution: Execution, run: Run, viewer?: Pick<Caller, "org" | "keyId">) => string;
   /** A tool's result behind the shield of its run. */
   screen: (text: string, run: Run, caller: Caller) => Promise<ScreenedResult>;
   /** Tells of a new checkpoint. */

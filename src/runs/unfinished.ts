@@ -4,6 +4,8 @@ import type { SessionState } from "../gateway/session/services.ts";
 import { linkTurns, type Turn } from "../session/turns.ts";
 import { isObject, joinItems, type Json, parseJson } from "../wire/json.ts";
 import { settleExecution, toResultBlocks } from "./batch.ts";
+import type { RunEvent } from "./run-events.ts";
+import { toCompleted } from "./run-views.ts";
 import { type Execution, isSettled, type Run, type Step } from "./run.ts";
 import type { RunServices } from "./services.ts";
 
@@ -17,28 +19,29 @@ export function inputItems({ input }: Pick<Run, "input">): Json[] {
 
 /**
  * Settles what is open of a run's last step, where the run goes no further: calls that were not made are cancelled, and the step becomes
- * a turn with the results that there are, so that nothing which was paid for or done is lost. `isDropped`: none of it becomes one.
+ * a turn with the results that there are, so that nothing which was paid for or done is lost. Returns the
+ * events that tell of it.
  */
-export function settleStep(
-  run: Run,
-  { isDropped }: { isDropped: boolean },
-  { store, state, lifetime }: RunServices,
-): Execution[] {
+export function settleStep(run: Run, { store, state, lifetime }: RunServices): RunEvent[] {
   const step = store.lastStep(run.id);
   const now = lifetime.now();
   const executions = step === undefined ? [] : store.listExecutions(run.id, step.n);
   const settled = executions.map((one) => (isSettled(one) ? one : settleExecution(one, cancelled(one), now)));
   const changed = settled.filter((one, i) => one !== executions[i]);
+  const open = store.listOf("checkpoint", run.id).filter(({ status }) => status === "open");
   store.transact(() => {
     for (const execution of changed) store.put("execution", execution);
-    for (const checkpoint of store.listOf("checkpoint", run.id))
-      if (checkpoint.status === "open") store.put("checkpoint", { ...checkpoint, status: "cancelled" });
+    for (const checkpoint of open) store.put("checkpoint", { ...checkpoint, status: "cancelled" });
   });
-  if (step === undefined || step.status === "committed" || step.status === "dropped") return changed;
+  const events = [
+    ...open.map(({ id }) => ({ type: "checkpoint.resolved", id, status: "cancelled" })),
+    ...changed.map(toCompleted),
+  ];
+  if (step === undefined || step.status === "committed" || step.status === "dropped") return events;
   const { turn, ...rest } = step;
-  if (turn === undefined || isDropped) store.put("step", { ...rest, status: "dropped" });
+  if (turn === undefined) store.put("step", { ...rest, status: "dropped" });
   else commitStep(run, step, settled, { store, state });
-  return changed;
+  return events;
 }
 
 /** The batch of a step becomes a turn of the session; its results are the run's next input. */
@@ -49,6 +52,7 @@ export function commitStep(
   { store, state }: Pick<RunServices, "store" | "state">,
 ): void {
   run.input = JSON.stringify(toResultBlocks(executions));
+  run.turns++;
   state.session.add(turn!, { moves: true, instructions }, () => {
     store.put("step", { ...step, status: "committed" });
     store.put("run", run);

@@ -33,9 +33,9 @@ export class Lease {
     }
   }
 
-  /** `acquire` for the run that has the claim. */
-  async acquireClaimed(): Promise<() => void> {
-    if (this.#isTaken) await this.#wait();
+  /** `acquire` for the run that has the claim. Throws the reason of `signal` if that is aborted meanwhile. */
+  async acquireClaimed(signal?: AbortSignal): Promise<() => void> {
+    if (this.#isTaken) await this.#wait(signal);
     return this.#grant();
   }
 
@@ -61,18 +61,26 @@ export class Lease {
     };
   }
 
-  async #wait(): Promise<void> {
+  async #wait(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
     await new Promise<void>((resolve, reject) => {
-      const proceed = (): void => {
+      const stopWaiting = (): void => {
         clearTimeout(timer);
+        signal?.removeEventListener("abort", giveUp);
+      };
+      const proceed = (): void => {
+        stopWaiting();
         // Taken here, synchronously: another call could take it before the promise's continuation runs.
         this.#isTaken = true;
         resolve();
       };
-      const timer = setTimeout(() => {
+      const giveUp = (): void => {
+        stopWaiting();
         this.#waiting.splice(this.#waiting.indexOf(proceed), 1);
-        reject(busy(`the session was busy for ${MAX_WAIT_MS / 1000} s`));
-      }, MAX_WAIT_MS);
+        reject(signal?.aborted ? signal.reason : busy(`the session was busy for ${MAX_WAIT_MS / 1000} s`));
+      };
+      const timer = setTimeout(giveUp, MAX_WAIT_MS);
+      signal?.addEventListener("abort", giveUp);
       this.#waiting.push(proceed);
     });
   }

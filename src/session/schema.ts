@@ -55,10 +55,11 @@ const LAZY_TABLES = `
    CREATE TABLE IF NOT EXISTS item_ids (turn TEXT PRIMARY KEY, ids TEXT NOT NULL) WITHOUT ROWID;
    CREATE TABLE IF NOT EXISTS shield (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
    CREATE TABLE IF NOT EXISTS run_parts (
-     id TEXT PRIMARY KEY, kind TEXT NOT NULL, run TEXT NOT NULL, status TEXT NOT NULL, body TEXT NOT NULL
+     id TEXT PRIMARY KEY, kind TEXT NOT NULL, run TEXT NOT NULL, step INTEGER NOT NULL, status TEXT NOT NULL,
+     body TEXT NOT NULL
    ) WITHOUT ROWID;
-   CREATE INDEX IF NOT EXISTS run_parts_by_run ON run_parts (run, kind, id);
-   CREATE INDEX IF NOT EXISTS run_parts_by_status ON run_parts (status) WHERE status IN ('queued', 'running', 'open');
+   CREATE INDEX IF NOT EXISTS run_parts_by_run ON run_parts (run, kind, step);
+   CREATE INDEX IF NOT EXISTS run_parts_by_status ON run_parts (kind, status);
    CREATE TABLE IF NOT EXISTS dropped (id INTEGER PRIMARY KEY, last INTEGER NOT NULL);`;
 
 /** Wraps a session's database so that the first query that misses a lazy table creates all of them and runs again. */

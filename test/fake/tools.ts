@@ -25,6 +25,13 @@ export async function answerTool(request: Request): Promise<Response> {
           headers: { "content-type": "text/html; charset=utf-8" },
         },
       );
+    case "void":
+      return new Response(
+        '<html><head><link rel="x" href="/y"><meta charset="utf-8"></head><body><svg/><p>Seen<svg><text>not</text></svg></p></body></html>',
+        { headers: { "content-type": "text/html" } },
+      );
+    case "elsewhere":
+      return new Response(null, { status: 302, headers: { location: "https://other.example.com/fetched/page" } });
     case "garbage":
       return new Response(new Uint8Array([0xff, 0xfe, 0, 1, 2]));
     case "huge":

@@ -124,6 +124,24 @@ describe("an approval", () => {
   });
 });
 
+it("two results for one call are refused together", async () => {
+  const waiting = await run({
+    input: writePlan([[refund(5)], "Refunded."]),
+    tools: [clientTool("refund", { parameters: {} })],
+  });
+  const [id] = waiting.open as string[];
+  const tool_results = [
+    { id, content: "ok" },
+    { id, content: "not ok" },
+  ];
+  const refused = await send("POST", `/v1/runs/${waiting.id as string}:resume`, { tool_results });
+  expect([refused.status, await refused.json()]).toMatchObject([
+    400,
+    { error: { details: { param: "tool_results[1].id" } } },
+  ]);
+  expect(await listOf(waiting.id, "tool-executions")).toMatchObject([{ status: "awaiting_client" }]);
+});
+
 it("of two decisions at once there is one, and of two results", async () => {
   const { waiting, checkpoint } = await asked("at-once");
   const both = await Promise.all([

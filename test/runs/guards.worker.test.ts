@@ -43,6 +43,22 @@ describe("the shield of a run", () => {
     expect(decisions.map(({ stage }) => stage)).toContain("tool_result");
   });
 
+  it("lets the model see no more of what a person writes than of a result", async () => {
+    await setProfile("written", { mode: "enforce", detectors: { email: { action: "redact" } } });
+    const tools = [webhook("mail", "written/echo", { parameters: {} })];
+    const plan = writePlan([[{ name: "mail", args: { to: "x" } }], { thinking: "So.", text: REQUEST }]);
+    const waiting = await run({ input: plan, tools, rhone: { safety: { profile: "written" } } });
+    const [id] = waiting.open as string[];
+    await json("POST", `/v1/checkpoints/${id!}:resolve`, { decision: "edit", arguments: { to: EMAIL } });
+    await expect
+      .poll(async () => (await json("GET", `/v1/runs/${waiting.id as string}`)).status, { timeout: 10_000 })
+      .toBe("completed");
+    expect((await toolLog("written"))[0]!.body).toContain(EMAIL);
+    const blocks = JSON.stringify(await json("GET", `/v1/sessions/${waiting.session_id as string}/blocks`));
+    expect(blocks).toMatch(TAG);
+    expect(blocks).not.toContain(EMAIL);
+  });
+
   it("ends a run whose request it denies", async () => {
     await setProfile("denied", { mode: "enforce", detectors: { email: { action: "block" } } });
     const denied = await run({ model: "demo", input: `I am ${EMAIL}.`, rhone: { safety: { profile: "denied" } } });

@@ -41,6 +41,23 @@ describe("an interruption", () => {
     expect(late.status).toBe(404);
   });
 
+  it("in the first step keeps the instructions for the next", async () => {
+    const response = await send("POST", "/v1/runs:stream", {
+      model: "fake/fault-stall.instructed",
+      input: "Tell me.",
+      instructions: "Answer in French.",
+    });
+    const id = response.headers.get("x-rhone-run-id");
+    const reading = eventsOf(response);
+    await expect.poll(async () => (await listOf(id, "steps")).length, { timeout: 10_000 }).toBe(1);
+    await verb(id, "interrupt");
+    await reading;
+    expect(await json("GET", `/v1/runs/${id!}/effective-request`)).toMatchObject({
+      call: { instructions: "Answer in French." },
+    });
+    await verb(id, "cancel");
+  });
+
   it("without one lets the run wait until it is resumed", async () => {
     const waiting = await run({ input: writePlan([[ask], "Went on."]), tools: [clientTool("weather")] });
     expect(await verb(waiting.id, "interrupt")).toMatchObject({ status: "interrupted" });
@@ -75,6 +92,18 @@ describe("an interruption", () => {
 });
 
 describe("a cancellation", () => {
+  it("of a run that waits for another to end does not wait for that", async () => {
+    const slow = await stalled();
+    const { session_id } = await json("GET", `/v1/runs/${slow.id}`);
+    const queued = await send("POST", "/v1/runs:stream", { model: "demo", input: "Me too.", session_id });
+    const id = queued.headers.get("x-rhone-run-id");
+    expect(await verb(id, "cancel")).toMatchObject({ status: "cancelled", steps: 0 });
+    expect((await eventsOf(queued)).at(-1)).toMatchObject({ type: "run.cancelled" });
+    expect(await json("GET", `/v1/runs/${slow.id}`)).toMatchObject({ status: "running" });
+    await verb(slow.id, "cancel");
+    await slow.reading;
+  });
+
   it("ends a run whose tool is running, and its history has a result for every call", async () => {
     const input = writePlan([[{ name: "look", args: {} }], "Never."]);
     const response = await send("POST", "/v1/runs:stream", {

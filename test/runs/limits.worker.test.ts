@@ -1,3 +1,4 @@
+import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { writePlan } from "../fake/plan.ts";
 import {
@@ -12,6 +13,7 @@ import {
   withBrokenTools,
   type Json,
 } from "../support/runs/client.ts";
+import { objectOf } from "../support/worker/client.ts";
 
 withBrokenTools();
 
@@ -54,6 +56,22 @@ describe("a limit", () => {
       .toBe("completed");
     const done = await json("GET", `/v1/runs/${waiting.id as string}`);
     expect([textOf(done), done.stop_reason]).toEqual(["Seen.", "end_turn"]);
+  });
+
+  it("has the model answer if no person decides in time, and is not put to one again", async () => {
+    const limits = { max_turns: 2, on_limit: "checkpoint" };
+    const plan = writePlan([[look(1)], [look(2)], "Seen."]);
+    const waiting = await run({ input: plan, tools: [looking("undecided")], limits });
+    const object = objectOf((waiting.id as string).replace(/^run/, "call"));
+    await runInDurableObject(object, (_, { storage }) => {
+      storage.sql.exec("UPDATE run_parts SET body = json_set(body, '$.expiresAt', 1) WHERE kind = 'checkpoint'");
+    });
+    await runInDurableObject(object, (instance) => (instance as { alarm: () => Promise<void> }).alarm());
+    await expect
+      .poll(async () => (await json("GET", `/v1/runs/${waiting.id as string}`)).status, { timeout: 10_000 })
+      .toBe("completed");
+    expect(await json("GET", `/v1/runs/${waiting.id as string}`)).toMatchObject({ stop_reason: "max_turns" });
+    expect(await listOf(waiting.id, "checkpoints")).toMatchObject([{ kind: "limit", status: "expired" }]);
   });
 
   it("of time ends a run whose tool never answers, and its calls have results", async () => {
@@ -106,7 +124,7 @@ describe("a call that cannot be made", () => {
     ["garbage", "succeeded", /./],
     ["refused", "failed", /No such customer/],
     ["huge", "succeeded", /longer than/],
-    ["away", "failed", /a redirect/],
+    ["away", "failed", /status 302/],
     ["never", "timed_out", /did not answer within 0.2 s/],
     ["broken", "failed", /could not be reached/],
   ])("or whose tool answers oddly is not lost: %s", async (what, status, result) => {
@@ -131,6 +149,7 @@ describe("a request for a run", () => {
     [{}, "input"],
     [{ input: "x", context_mode: "stateless" }, "context_mode"],
     [{ input: "x", store: "none" }, "store"],
+    [{ input: "x", rhone: { parent: "turn_1" } }, "rhone.parent"],
     [{ input: "x", harness: "none" }, "harness"],
     [{ input: "x", policy: [{ tool: "*", do: "perhaps" }] }, "policy[0].do"],
     [{ input: "x", speed: 9 }, "speed"],

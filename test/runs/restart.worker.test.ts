@@ -38,10 +38,10 @@ async function crashed(test: string, tool: Json): Promise<string> {
   return id;
 }
 
-const settled = async (id: string): Promise<Json> => {
-  await expect
-    .poll(async () => (await json("GET", `/v1/runs/${id}`)).status, { timeout: 20_000 })
-    .toMatch(/completed|failed|waiting/);
+const settled = (id: string): Promise<Json> => settledAs(id, /completed|failed|waiting/);
+
+const settledAs = async (id: string, status: RegExp): Promise<Json> => {
+  await expect.poll(async () => (await json("GET", `/v1/runs/${id}`)).status, { timeout: 20_000 }).toMatch(status);
   return await json("GET", `/v1/runs/${id}`);
 };
 
@@ -82,6 +82,30 @@ describe("a run whose object is started anew", () => {
     await json("POST", `/v1/checkpoints/${checkpoint!}:resolve`, { decision: "retry" });
     await expect.poll(async () => (await json("GET", `/v1/runs/${id}`)).status, { timeout: 10_000 }).toBe("completed");
     expect(await toolLog(test)).toHaveLength(2);
+  });
+
+  it("goes on after a decision that was stored just before", async () => {
+    const tools = [webhook("look", "decided/echo")];
+    const waiting = await run({ input: writePlan([[look], "Over."]), tools });
+    expect(waiting.status).toBe("waiting_for_approval");
+    await runInDurableObject(objectIn(waiting.id as string), (_, { storage }) => {
+      const decided = "json_set(body, '$.status', ?), status = ?";
+      storage.sql.exec(`UPDATE run_parts SET body = ${decided} WHERE kind = 'checkpoint'`, "approved", "approved");
+      storage.sql.exec(`UPDATE run_parts SET body = ${decided} WHERE kind = 'execution'`, "ready", "ready");
+    });
+    await crash(waiting.id as string);
+    expect(await settledAs(waiting.id as string, /completed/)).toMatchObject({ status: "completed" });
+    expect(await toolLog("decided")).toHaveLength(1);
+  });
+
+  it("ends the stream of a run that has ended without saying so", async () => {
+    const done = await run({ input: "Hello.", model: "demo" });
+    await runInDurableObject(objectIn(done.id as string), (_, { storage }) => {
+      storage.sql.exec("UPDATE streams SET ended_at = NULL WHERE call = ?", done.id);
+    });
+    await crash(done.id as string);
+    const events = await eventsOf(await send("GET", `/v1/runs/${done.id as string}:stream?after=1`));
+    expect(events.at(-1)).toMatchObject({ type: "run.completed", run: { status: "completed" } });
   });
 
   it("calls the model again if its reply was lost, and its stream goes on with numbers that were not used", async () => {

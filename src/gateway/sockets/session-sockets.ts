@@ -70,7 +70,7 @@ export type SocketServices = {
   /** Answers a call as over HTTP. */
   answer: (call: SessionCall) => Promise<Response>;
   /** Does what a frame asks for with a run. `id`: of the one that it creates. */
-  run: (frame: RunFrame, id: string, caller: Caller) => Promise<void>;
+  run: (frame: RunFrame, from: { id: string; caller: Caller; address: string | undefined }) => Promise<void>;
   /** The caller with what its key and token allow now. Throws `auth.*`. */
   authenticate: (attachment: SocketAttachment) => Promise<Caller>;
   /** Creates the session. */
@@ -195,7 +195,7 @@ export class SessionSockets {
     if (frame.type === "run.create")
       this.#ownCalls.set(id, { listener, id: frame.id ?? id, hasStarted: true, onClose: new AbortController() });
     try {
-      await run(frame, id, caller);
+      await run(frame, { id, caller, address: listener.attachment.address });
     } catch (thrown) {
       this.#ownCalls.delete(id);
       throw thrown;

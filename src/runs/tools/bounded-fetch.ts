@@ -1,5 +1,5 @@
 import { concatBytes } from "../../wire/bytes.ts";
-import { type Reach, requirePublic, UrlRefusal } from "./public-url.ts";
+import { isAmongHosts, type Reach, requirePublic, UrlRefusal } from "./public-url.ts";
 
 /** How the tools of a deployment reach the network. */
 export type ToolNetwork = {
@@ -23,34 +23,42 @@ export class ToolFetchError extends Error {
 /** An answer, with as much of its body as was read. `isCut`: there was more. */
 export type BoundedAnswer = { status: number; headers: Headers; body: Uint8Array; isCut: boolean };
 
+type BoundedOptions = { maxBytes: number; signal: AbortSignal; hosts?: readonly string[] | undefined };
+
 const MAX_REDIRECTS = 3;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 /** Not sent to another origin than the one that they were meant for. */
 const CREDENTIALS = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
 
 /**
- * Fetches a URL that was given from outside. Each redirect is checked as the URL is, and only a GET follows one. At most
- * `maxBytes` are read, as they are after decompression: a small answer may be a large one. Throws `UrlRefusal`, `ToolFetchError`, and
- * the signal's reason.
+ * Fetches a URL that was given from outside. Each redirect is checked as the URL is, and only a GET follows one. `hosts`: the only ones
+ * that may be fetched; absent: any public one. At most `maxBytes` are read, as they are after decompression: a small answer may be a
+ * large one. Throws `UrlRefusal`, `ToolFetchError`, and the signal's reason.
  */
 export async function fetchBounded(
   target: string,
-  { maxBytes, signal, ...init }: RequestInit & { maxBytes: number; signal: AbortSignal },
+  { maxBytes, signal, hosts, ...init }: RequestInit & BoundedOptions,
   network: ToolNetwork,
 ): Promise<BoundedAnswer> {
   const headers = new Headers(init.headers);
-  let url = requirePublic(target, network.reach);
+  let url = requireAllowed(target, hosts, network);
   for (let redirects = 0; ; redirects++) {
     const response = await send(url, { ...init, headers, signal, redirect: "manual" }, network);
     const location = response.headers.get("location");
-    if (!REDIRECTS.has(response.status) || location === null) return await read(response, maxBytes, signal);
+    const isFollowed = REDIRECTS.has(response.status) && location !== null && (init.method ?? "GET") === "GET";
+    if (!isFollowed) return await read(response, maxBytes, signal);
     await response.body?.cancel();
-    if ((init.method ?? "GET") !== "GET") throw new UrlRefusal("expected an answer, not a redirect");
     if (redirects === MAX_REDIRECTS) throw new UrlRefusal(`expected at most ${MAX_REDIRECTS} redirects`);
-    const next = requirePublic(URL.parse(location, url)?.href ?? location, network.reach);
+    const next = requireAllowed(URL.parse(location, url)?.href ?? location, hosts, network);
     if (next.origin !== url.origin) for (const name of CREDENTIALS) headers.delete(name);
     url = next;
   }
+}
+
+function requireAllowed(target: string, hosts: readonly string[] | undefined, { reach }: ToolNetwork): URL {
+  const url = requirePublic(target, reach);
+  if (hosts !== undefined && !isAmongHosts(url, hosts)) throw new UrlRefusal(`expected a URL of ${hosts.join(", ")}`);
+  return url;
 }
 
 async function send(url: URL, init: RequestInit & { signal: AbortSignal }, network: ToolNetwork): Promise<Response> {

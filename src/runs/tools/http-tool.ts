@@ -12,7 +12,7 @@ export type HttpExecution = { id: string; run: string; session: string; name: st
 
 /**
  * Has a webhook execute a call: a POST with its arguments, byte for byte. Its id is also the idempotency key, so that a receiver can
- * tell a repetition. Any answer is the result: an error from status 400 on. Throws as `fetchBounded`.
+ * tell a repetition. Any answer is the result: an error from status 300 on. Throws as `fetchBounded`.
  */
 export async function callWebhook(
   { url, headers, secret }: HttpTool,
@@ -42,7 +42,7 @@ export async function callWebhook(
   const text =
     decodeUtf8(answer.body) + (answer.isCut ? `\n\n[… the answer is longer than ${MAX_RESULT_BYTES} bytes …]` : "");
   const { status } = answer;
-  if (status < 400) return { text, isError: false };
+  if (status < 300) return { text, isError: false };
   const isPassing = status === 429 || status >= 500;
   return { text: text.trim() === "" ? `The tool answered with status ${status}.` : text, isError: true, isPassing };
 }

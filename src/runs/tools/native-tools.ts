@@ -1,7 +1,6 @@
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { type JsonObject, stringifyMember, stringOf } from "../../wire/json.ts";
 import { fetchBounded, type ToolNetwork } from "./bounded-fetch.ts";
-import { isAmongHosts, requirePublic, UrlRefusal } from "./public-url.ts";
 import { textOfHtml } from "./web-page.ts";
 
 /** What a tool gives the model. `isPassing`: an error that another try may not meet. */
@@ -65,15 +64,13 @@ function tellTime(zone: string, now: number): ToolOutput {
 }
 
 async function fetchPage(target: string, { hosts, network, signal }: NativeContext): Promise<ToolOutput> {
-  if (hosts !== undefined && !isAmongHosts(requirePublic(target, network.reach), hosts))
-    throw new UrlRefusal(`expected a URL of ${hosts.join(", ")}`);
   const headers = { accept: "text/html, text/plain, application/json;q=0.9, */*;q=0.1" };
   const {
     status,
     headers: answered,
     body,
     isCut,
-  } = await fetchBounded(target, { headers, maxBytes: MAX_PAGE_BYTES, signal }, network);
+  } = await fetchBounded(target, { headers, maxBytes: MAX_PAGE_BYTES, signal, hosts }, network);
   const type = answered.get("content-type") ?? "text/plain";
   if (!TEXT_TYPES.test(type)) return { text: `Not a text: ${type}.`, isError: true };
   const text = /^text\/html|\+xml/i.test(type) ? await textOfHtml(body, type) : decodeUtf8(body);

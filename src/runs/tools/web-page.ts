@@ -1,5 +1,5 @@
 /** Elements whose content no reader sees. */
-const HIDDEN = "script, style, noscript, template, svg, head > link";
+const HIDDEN = "script, style, noscript, template, svg";
 /** Elements that start a new line. */
 const BLOCKS =
   "p, div, section, article, header, footer, main, nav, aside, h1, h2, h3, h4, h5, h6, li, tr, br, hr, pre, blockquote, table, ul, ol, dl, dt, dd";
@@ -12,8 +12,7 @@ export async function textOfHtml(html: Uint8Array, contentType: string): Promise
   const rewriter = new HTMLRewriter()
     .on(HIDDEN, {
       element: (element) => {
-        hidden++;
-        element.onEndTag(() => void hidden--);
+        if (onEnd(element, () => void hidden--)) hidden++;
       },
     })
     .on(BLOCKS, { element: lineBreak })
@@ -21,7 +20,7 @@ export async function textOfHtml(html: Uint8Array, contentType: string): Promise
       element: (element) => {
         const target = element.getAttribute("href")!;
         if (!/^https?:/.test(target)) return;
-        element.onEndTag(() => void (hidden === 0 && (text += ` (${target})`)));
+        onEnd(element, () => void (hidden === 0 && (text += ` (${target})`)));
       },
     })
     .onDocument({ text: (chunk) => void (hidden === 0 && (text += chunk.text)) });
@@ -32,6 +31,16 @@ export async function textOfHtml(html: Uint8Array, contentType: string): Promise
     .replaceAll(/ ?\n ?/g, "\n")
     .replaceAll(/\n{3,}/g, "\n\n")
     .trim();
+}
+
+/** Calls `work` where an element ends; false: it is closed where it opens, as `<svg/>`. */
+function onEnd(element: Element, work: () => void): boolean {
+  try {
+    element.onEndTag(work);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The parser passes character references on as they are written. */

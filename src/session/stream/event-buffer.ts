@@ -111,6 +111,12 @@ export class EventBuffer {
     this.end(call);
   }
 
+  /** The stored streams that have no end, as a crash leaves them. */
+  listUnended(): string[] {
+    const rows = this.#sql<{ call: string }>("SELECT call FROM streams WHERE ended_at IS NULL");
+    return rows.flatMap(({ call }) => (this.#live.has(call) ? [] : [call]));
+  }
+
   /** How many events a stream has so far; undefined if it is not stored. */
   countEvents(call: string): number | undefined {
     return this.#findStream(call)?.events;
