@@ -9,18 +9,20 @@ import type { Execution, ExecutionStatus, Run, RunCheckpoint } from "./run.ts";
 import { readArguments } from "./tools/arguments.ts";
 import { toShown } from "./tools/shown-result.ts";
 
-/** Calls of one tool with the same arguments after which it is not run again. */
+/** Calls of one tool with the same arguments after which it is not run again, and after which its run ends. */
 const MAX_REPEATS = 3;
+const MAX_IDENTICAL = 5;
 /** Calls of one reply. */
 const MAX_BATCH = 16;
 
-/** The calls of a reply as they are to be executed, with the checkpoints at which they wait. */
-export type Batch = { executions: Execution[]; checkpoints: RunCheckpoint[] };
+/** The calls of a reply as they are to be executed, with the checkpoints at which they wait. `isStuck`: one is made again and again. */
+export type Batch = { executions: Execution[]; checkpoints: RunCheckpoint[]; isStuck: boolean };
 
 type BatchContext = {
   definition: RunDefinition;
   step: number;
   earlier: readonly Execution[];
+  approved: ReadonlySet<string>;
   now: number;
   objectId: string;
   refusal: string | undefined;
@@ -32,15 +34,16 @@ export const toolCallsOf = ({ messages }: Pick<ModelResponse, "messages">): Tool
 
 /**
  * Decides about each call of a reply: what is wrong with it is its result at once. `refusal`: why none of them is made. `earlier`: all
- * executions of the run so far.
+ * executions of the run so far. `approved`: digests of the definitions of tools that a person has approved for all of it.
  */
 export function planBatch(
   run: Run,
   calls: readonly ToolCall[],
-  { definition, step, earlier, now, objectId, refusal: common }: BatchContext,
+  { definition, step, earlier, approved, now, objectId, refusal: common }: BatchContext,
 ): Batch {
   const checkpoints: RunCheckpoint[] = [];
   const executions: Execution[] = [];
+  let isStuck = false;
   for (const [place, call] of calls.entries()) {
     const tool = definition.tools.find(({ name }) => name === call.name);
     const digest = sha256(call.arguments);
@@ -62,6 +65,7 @@ export function planBatch(
       createdAt: now,
     };
     const same = [...earlier, ...executions].filter((one) => one.name === call.name && one.digest === digest);
+    isStuck ||= same.length + 1 >= MAX_IDENTICAL;
     const refusal =
       common ?? findRefusal(call, { tool, definition, place, repeats: same.length, used: run.toolCalls + place });
     if (refusal !== undefined) {
@@ -74,11 +78,16 @@ export function planBatch(
       executions.push(settleExecution(base, { status: "denied", text, isError: true }, now));
       continue;
     }
-    executions.push({ ...base, ...(verdict.do === "ask" ? { status: "awaiting_approval" } : toOpen(tool!, now)) });
-    if (verdict.do === "ask") checkpoints.push(toApproval(run, executions.at(-1)!, verdict, { now, objectId }));
+    const isHeld = verdict.do === "ask" && !approved.has(base.definition);
+    executions.push({ ...base, ...(isHeld ? { status: "awaiting_approval" } : toOpen(tool!, now)) });
+    if (isHeld) checkpoints.push(toApproval(run, executions.at(-1)!, verdict, { now, objectId }));
   }
-  return { executions, checkpoints };
+  return { executions, checkpoints, isStuck };
 }
+
+/** The digests of the tools that a person has approved for the whole of a run. */
+export const approvedIn = (checkpoints: readonly RunCheckpoint[]): Set<string> =>
+  new Set(checkpoints.flatMap(({ decided, bound }) => (decided?.remember === "run" ? (bound.definition ?? []) : [])));
 
 /** Why a call is not made at all; undefined: it is. */
 function findRefusal(
@@ -117,7 +126,7 @@ const toApproval = (
   { expiresSeconds, approver }: ToolVerdict,
   { now, objectId }: { now: number; objectId: string },
 ): RunCheckpoint => ({
-  id: newId("chk", now, objectId),
+  id: newId("ckpt", now, objectId),
   run: run.id,
   revision: 0,
   kind: "approval",
@@ -138,7 +147,7 @@ export const toUnknownCheckpoint = (
   { id, name, definition, digest }: Execution,
   { now, objectId }: { now: number; objectId: string },
 ): RunCheckpoint => ({
-  id: newId("chk", now, objectId),
+  id: newId("ckpt", now, objectId),
   run: run.id,
   revision: 0,
   kind: "unknown",

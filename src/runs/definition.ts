@@ -36,6 +36,10 @@ export const runTool = z
           .min(1)
           .max(30 * 86_400_000)
           .optional(),
+        on_timeout: z
+          .enum(["result", "fail"])
+          .optional()
+          .meta({ description: "result: the model reads that none has come; fail: the run ends. Default: result" }),
       })
       .meta({ id: "ClientTool" }),
     z

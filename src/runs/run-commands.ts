@@ -65,7 +65,16 @@ export const interruptRequest = z
 /** What `POST /v1/checkpoints/{id}:resolve` takes. Which decisions are allowed stands in the checkpoint. */
 export const resolveRequest = z
   .discriminatedUnion("decision", [
-    z.strictObject({ decision: z.literal("approve"), limits: runLimits.optional() }).meta({ id: "ApproveDecision" }),
+    z
+      .strictObject({
+        decision: z.literal("approve"),
+        limits: runLimits.optional(),
+        remember: z
+          .literal("run")
+          .optional()
+          .meta({ description: "Approves the later calls of this tool in this run as well" }),
+      })
+      .meta({ id: "ApproveDecision" }),
     z
       .strictObject({ decision: z.literal("deny"), reason: z.string().max(2_000).optional() })
       .meta({ id: "DenyDecision" }),
@@ -198,6 +207,7 @@ export async function resolveCheckpoint(
     by: caller.keyId,
     at: now,
     ...(reason !== undefined && { reason }),
+    ...("remember" in decision && decision.remember !== undefined && { remember: decision.remember }),
   };
   const resolved: RunCheckpoint = { ...checkpoint, status: STATUS[decision.decision], decided };
   const changed = checkpoint.kind === "limit" ? undefined : decide(engine, checkpoint, decision, given);
@@ -221,7 +231,7 @@ export async function resolveCheckpoint(
 /** Throws 409 for a checkpoint that is no longer open, `auth.forbidden` and `request.invalid`. */
 function requireResolvable(
   { status, expiresAt, approver, bound, kind }: RunCheckpoint,
-  { decision }: Decision,
+  given: Decision,
   { keyId }: Caller,
   now: number,
 ): void {
@@ -230,7 +240,8 @@ function requireResolvable(
   if (approver === "other" && keyId === bound.keyId)
     throw new GatewayError("auth.forbidden", "another key than the run's has to decide");
   const allowed: readonly string[] = DECISIONS[kind];
-  if (!allowed.includes(decision)) throw invalid("decision", `expected one of ${allowed.join(", ")}`);
+  if (!allowed.includes(given.decision)) throw invalid("decision", `expected one of ${allowed.join(", ")}`);
+  if (kind !== "approval" && "remember" in given) throw invalid("remember", "expected an approval of a call");
 }
 
 const STATUS: Record<Decision["decision"], RunCheckpoint["status"]> = {

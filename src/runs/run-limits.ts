@@ -31,7 +31,7 @@ export const toLimitCheckpoint = (
   limit: StopReason,
   { now, objectId }: { now: number; objectId: string },
 ): RunCheckpoint => ({
-  id: newId("chk", now, objectId),
+  id: newId("ckpt", now, objectId),
   run: run.id,
   revision: 0,
   kind: "limit",

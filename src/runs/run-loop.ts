@@ -5,7 +5,7 @@ import { sumUsage } from "../canonical/usage.ts";
 import type { Caller } from "../keys/caller.ts";
 import { toTurn } from "../session/context.ts";
 import { stringifyMember } from "../wire/json.ts";
-import { planBatch, settleExecution, toolCallsOf, toScreened, toUnknownCheckpoint } from "./batch.ts";
+import { approvedIn, planBatch, settleExecution, toolCallsOf, toScreened, toUnknownCheckpoint } from "./batch.ts";
 import type { RunDefinition, RunTool } from "./definition.ts";
 import { executeTool, isRepeatable } from "./execute-tool.ts";
 import { callModel, RunCostReached } from "./model-call.ts";
@@ -52,7 +52,7 @@ export class RunLoop {
     while (this.#run.status === "running" && this.#live.stop === undefined) {
       const step = store.lastStep(this.#run.id);
       if (step?.status === "tools") await this.#advanceBatch(step);
-      // The model has called tools in the step in which it had to answer.
+      // The model has called tools in the step in which it had to answer, or one again and again.
       else if (step?.status === "committed" && step.limit !== undefined) this.#end("completed", step.limit);
       else await this.#takeStep(step?.status === "calling" ? step.n : this.#run.step + 1);
     }
@@ -99,8 +99,10 @@ export class RunLoop {
           step.turn = toTurn(record, completed);
           const earlier = store.listExecutions(run.id);
           const refusal = refusalOf(response.finish.reason === "length", limit);
-          const context = { definition, step: n, earlier, now: this.#now, objectId, refusal };
+          const approved = approvedIn(store.listOf("checkpoint", run.id));
+          const context = { definition, step: n, earlier, approved, now: this.#now, objectId, refusal };
           const batch = planBatch(run, calls, context);
+          if (batch.isStuck) step.limit = "stop_condition";
           run.toolCalls += calls.length;
           session.fail(record, undefined, undefined, () => {
             for (const execution of batch.executions) store.put("execution", execution);
@@ -229,6 +231,7 @@ export class RunLoop {
       const isLate = execution.status === "awaiting_client" && (execution.dueAt ?? Infinity) <= now;
       const isExpired = checkpoint !== undefined && checkpoint.expiresAt <= now;
       if (!isLate && !isExpired) continue;
+      if (isLate) requireOptional(execution, this.#live.definition);
       const settled = isLate
         ? settleExecution(
             execution,
@@ -307,11 +310,18 @@ export class RunLoop {
   }
 }
 
+/** Throws `provider.timeout` if a run is to end where a client gives no result in time. */
+function requireOptional({ name, call }: Execution, { tools }: RunDefinition): void {
+  const tool = tools.find((one) => one.name === name);
+  if (tool?.type === "function" && tool.on_timeout === "fail")
+    throw new GatewayError("provider.timeout", `the client gave no result for the call ${call} of ${name} in time`);
+}
+
 /** What the model is shown of a call about which no person has decided in time. */
 const toExpiredText = ({ status }: Execution): string =>
   status === "unknown"
     ? "Whether this call has been made is not known."
-    : "This call was not made: no person decided in time whether it may be.";
+    : "The approval of this call has expired: no person decided in time, so that it was not made.";
 
 /** Ids of steps sort by their numbers. */
 const stepId = ({ id }: Run, n: number): string => `${id}/${String(n).padStart(4, "0")}`;

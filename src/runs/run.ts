@@ -26,6 +26,7 @@ export type StopReason =
   | "timeout"
   | "cancelled"
   | "safety_blocked"
+  | "stop_condition"
   | "error";
 
 /**
@@ -73,7 +74,7 @@ export type Step = {
   n: number;
   status: "calling" | "tools" | "committed" | "dropped";
   call?: string;
-  /** The limit because of which the model had to answer without tools. */
+  /** The limit because of which the model had to answer without tools, or after which it is not called again. */
   limit?: StopReason;
   /** The text of a reply that was broken off. */
   partial?: string;
@@ -137,8 +138,8 @@ export const DECISIONS = {
 
 export type DecisionName = (typeof DECISIONS)[keyof typeof DECISIONS][number];
 
-/** A decision as it was made. Never changes. */
-export type ResolvedDecision = { decision: DecisionName; by: string; at: number; reason?: string };
+/** A decision as it was made. Never changes. `remember`: an approval of the same tool's later calls as well. */
+export type ResolvedDecision = { decision: DecisionName; by: string; at: number; reason?: string; remember?: "run" };
 
 /**
  * Where a run waits for a decision. What is decided about is bound: the run's key, the tool and its definition, the digest of the exact

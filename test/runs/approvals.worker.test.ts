@@ -84,6 +84,23 @@ describe("an approval", () => {
     );
   });
 
+  it("of all calls of a tool holds in its run, and for no other tool", async () => {
+    const other = { name: "charge", args: { n: 1 } };
+    const waiting = await run({
+      input: writePlan([[refund(5)], [refund(6)], [other], "Never."]),
+      tools: [webhook("refund", "remembered/echo"), webhook("charge", "remembered/charge")],
+    });
+    const [id] = waiting.open as string[];
+    const wrong = await resolve(id, { decision: "deny", remember: "run" });
+    expect(wrong.status).toBe(400);
+    const decided = await (await resolve(id, { decision: "approve", remember: "run" })).json();
+    expect(decided).toMatchObject({ decided: { decision: "approve", remember: "run" } });
+    await expect.poll(async () => (await listOf(waiting.id, "checkpoints")).length, { timeout: 10_000 }).toBe(2);
+    expect(await listOf(waiting.id, "checkpoints")).toMatchObject([{ tool: "refund" }, { tool: "charge" }]);
+    expect(await toolLog("remembered")).toHaveLength(2);
+    await json("POST", `/v1/runs/${waiting.id as string}:cancel`);
+  });
+
   it("of another is not given by the key that has started the run", async () => {
     const policy = [{ tool: "ref*", do: "ask", approver: "other" }];
     const { waiting, checkpoint } = await asked("other", { policy });

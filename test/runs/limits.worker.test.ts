@@ -74,6 +74,29 @@ describe("a limit", () => {
     expect(await listOf(waiting.id, "checkpoints")).toMatchObject([{ kind: "limit", status: "expired" }]);
   });
 
+  it("of the same call with the same arguments ends a run that goes nowhere", async () => {
+    const plan = writePlan([[look(1)], [look(1)], [look(1)], [look(1)], [look(1)], [look(1)], "Never."]);
+    const done = await run({ input: plan, tools: [looking("nowhere")] });
+    expect(done).toMatchObject({ status: "completed", stop_reason: "stop_condition", steps: 5 });
+    expect(await toolLog("nowhere")).toHaveLength(3);
+    const { data } = (await json("GET", `/v1/sessions/${done.session_id as string}/blocks`)) as { data: Json[] };
+    expect(data.filter(({ type }) => type === "tool_result")).toHaveLength(5);
+  });
+
+  it.each([
+    ["result", { status: "completed" }],
+    ["fail", { status: "failed", error: { code: "provider.timeout" } }],
+  ])("of a client's time has the model told, or ends the run: %s", async (on_timeout, expected) => {
+    const tools = [clientTool("look", { parameters: {}, timeout_ms: 1, on_timeout })];
+    const waiting = await run({ input: writePlan([[look(1)], "Over."]), tools });
+    await expect
+      .poll(async () => await json("GET", `/v1/runs/${waiting.id as string}`), { timeout: 10_000 })
+      .toMatchObject(expected);
+    expect(await listOf(waiting.id, "tool-executions")).toMatchObject([
+      { status: on_timeout === "fail" ? "cancelled" : "timed_out" },
+    ]);
+  });
+
   it("of time ends a run whose tool never answers, and its calls have results", async () => {
     const tools = [webhook("look", "time/never", { effect: "read_only" })];
     const done = await run({ input: writePlan([[look(1)], "Never."]), tools, limits: { timeout_ms: 300 } });

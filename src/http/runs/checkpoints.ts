@@ -42,7 +42,7 @@ export function checkpointRoutes(app: OpenAPIHono<AppEnv>): void {
 
 /** The session's object with a checkpoint. Throws `object.not_found` for an id that leads nowhere. */
 function stubOf(c: Context<AppEnv>, id: string): SessionStub {
-  const stub = stubForId(c.env.SESSIONS, "chk", id);
+  const stub = stubForId(c.env.SESSIONS, "ckpt", id);
   if (stub === undefined) throw new GatewayError("object.not_found", "there is no such checkpoint");
   return stub;
 }

@@ -31,7 +31,7 @@ const runFilters = pageOfIds("run").extend({
 });
 
 /** And which checkpoints. */
-const checkpointFilters = pageOfIds("chk").extend({
+const checkpointFilters = pageOfIds("ckpt").extend({
   status: z.enum(["open", "approved", "denied", "edited", "answered", "expired", "cancelled"]).optional(),
 });
 

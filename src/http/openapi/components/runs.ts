@@ -43,6 +43,7 @@ export const runSchemas = (): Components => ({
       "timeout",
       "cancelled",
       "safety_blocked",
+      "stop_condition",
       "error",
     ),
     "output?": describe(arrayOf(ref("Block")), "The last reply, once the run has ended."),
@@ -126,7 +127,13 @@ export const runSchemas = (): Components => ({
     created_at: time,
     expires_at: time,
   }),
-  CheckpointDecision: object({ decision: text, by: describe(text, "A key."), at: time, "reason?": text }),
+  CheckpointDecision: object({
+    decision: text,
+    by: describe(text, "A key."),
+    at: time,
+    "reason?": text,
+    "remember?": literal("run"),
+  }),
   CheckpointPage: pageSchema("Checkpoint"),
   ListedCheckpoint: object({
     id: text,
