@@ -55,7 +55,10 @@ export function runServicesFor({ storage, state, models, lifetime, buffer, env, 
     screen: async (text, run, caller) => {
       const call = JSON.stringify(definitionOf(run).call);
       const { safety } = readMembers(call, NO_HEADERS, SURFACES.native).rhone;
-      return screenResult(text, await models.shield(caller, safety));
+      const callShield = await models.shield(caller, safety);
+      const screened = screenResult(text, callShield);
+      if (!screened.isDenied) callShield?.storeValues();
+      return screened;
     },
     announce: (run, checkpoint) => {
       const execution = checkpoint.execution === undefined ? undefined : store.find("execution", checkpoint.execution);

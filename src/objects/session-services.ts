@@ -92,8 +92,10 @@ export class SessionServices {
       providers: (org: string) => providersFor(env, org, waitUntil),
       router: () => getIsolateRouter(env),
       carried: (org: string) => carriedItemsFor(env, org),
-      shield: (caller: Caller, requested: SafetyPolicy | undefined) =>
-        shieldFor(env, { caller, requested, session: state.shield, query: this.#queryFor(caller) }, waitUntil),
+      shield: (caller: Caller, requested: SafetyPolicy | undefined, isApproved = false) => {
+        const query = this.#queryFor(caller);
+        return shieldFor(env, { caller, requested, isApproved, session: state.shield, query }, waitUntil);
+      },
       budgets: createBudgets(env, waitUntil),
     };
     const lifetime = {

@@ -13,6 +13,7 @@ import {
   DEFAULT_PROFILE_ID,
   isAtLeastAsStrict,
   profileSchema,
+  toApproved,
 } from "../shield/profile.ts";
 import { Replacer } from "../shield/replace.ts";
 import { organizationStub } from "./key-stubs.ts";
@@ -33,7 +34,7 @@ const MAX_COMPILED = 2_000;
  */
 export async function shieldFor(
   env: Env,
-  { caller, requested, session, query }: ShieldedCall,
+  { caller, requested, isApproved, session, query }: ShieldedCall,
   waitUntil: (work: Promise<unknown>) => void,
 ): Promise<CallShield | undefined> {
   const { org } = caller;
@@ -49,17 +50,21 @@ export async function shieldFor(
   // What a session starts with stays its own; what a later call asks for is that call's.
   const own = pinned === undefined ? chosen : floor;
   if (chosen === undefined || chosen.compiled.profile.mode === "off") return undefined;
-  return new CallShield(chosen, new Replacer(secret, org), {
+  return new CallShield(approvedIf(isApproved, chosen), new Replacer(secret, org), {
     vault: session?.vault(org),
     pin: () => session?.pin(own && toPin(own), pinned),
     query,
   });
 }
 
-/** `requested`: what the call asks for. `query`: how its judge, if it has one, is reached. */
+const approvedIf = (isApproved: boolean | undefined, applied: AppliedProfile): AppliedProfile =>
+  isApproved === true ? { ...applied, compiled: toApproved(applied.compiled) } : applied;
+
+/** `requested`: what the call asks for. `isApproved`: a person lets pass what is left to one. `query`: how its judge, if it has one, is reached. */
 type ShieldedCall = {
   caller: Caller;
   requested: SafetyPolicy | undefined;
+  isApproved?: boolean;
   session?: SessionShield;
   query?: QueryJudge;
 };

@@ -20,12 +20,16 @@ import type { Run } from "./run.ts";
 /** What a run's calls use of its session's object. */
 export type ModelCallServices = { state: SessionState; models: ModelServices; lifetime: ObjectLifetime };
 
-/** One call of a run. `isLast`: the model has to answer without tools. `signal`: cancels it. */
+/**
+ * One call of a run. `isLast`: the model has to answer without tools. `isApproved`: a person lets pass what the shield leaves to one.
+ * `signal`: cancels it.
+ */
 export type ModelCall = {
   run: Run;
   definition: RunDefinition;
   caller: Caller;
   isLast: boolean;
+  isApproved: boolean;
   signal: AbortSignal;
 };
 
@@ -80,14 +84,14 @@ export function toCallText({ definition, run, isLast }: Pick<ModelCall, "definit
  * Resolves when the call has ended and is recorded.
  */
 export async function callModel(modelCall: ModelCall, end: ModelCallEnd, services: ModelCallServices): Promise<void> {
-  const { run, definition, caller, signal } = modelCall;
+  const { run, definition, caller, isApproved, signal } = modelCall;
   const { state, models, lifetime } = services;
   const { session, blobs, objectId } = state;
   const createdAt = lifetime.now();
   const id = newId("call", createdAt, objectId);
   const headers = new Headers();
   const members = readMembers(toCallText(modelCall), headers, SURFACES.native);
-  const shield = await models.shield(caller, members.rhone.safety);
+  const shield = await models.shield(caller, members.rhone.safety, isApproved);
   const request = parseRequest(screenText(members, shield), SURFACES.native);
   const placement = continueSession(state, { request }, { response: undefined, isSideBranch: false });
   const work: Promise<unknown>[] = [];

@@ -17,8 +17,8 @@ import {
   resumeRequest,
 } from "./run-commands.ts";
 import type { NewRun, RunEngine } from "./run-engine.ts";
+import { openOf } from "./run-gates.ts";
 import { toApiCheckpoint, toApiExecution, toApiStep } from "./run-views.ts";
-import { openOf } from "./run-waits.ts";
 import { hasEnded, type Run } from "./run.ts";
 
 /** An operation on a run or a checkpoint. Member names cross RPC. `body`: the request's text. */

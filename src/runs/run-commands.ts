@@ -9,8 +9,8 @@ import type { Json, JsonObject } from "../wire/json.ts";
 import { digestTool, settleExecution, toOpen, toScreened } from "./batch.ts";
 import { type RunLimits, runLimits, type RunTool, schemaOf } from "./definition.ts";
 import type { RunEngine } from "./run-engine.ts";
+import { mayGoOn } from "./run-gates.ts";
 import { toApiCheckpoint, toCompleted, toToolCall } from "./run-views.ts";
-import { mayGoOn } from "./run-waits.ts";
 import {
   type ResolvedDecision,
   DECISIONS,
@@ -210,11 +210,11 @@ export async function resolveCheckpoint(
     ...("remember" in decision && decision.remember !== undefined && { remember: decision.remember }),
   };
   const resolved: RunCheckpoint = { ...checkpoint, status: STATUS[decision.decision], decided };
-  const changed = checkpoint.kind === "limit" ? undefined : decide(engine, checkpoint, decision, given);
+  const changed = checkpoint.execution === undefined ? undefined : decide(engine, checkpoint, decision, given);
   store.transact(() => {
     store.put("checkpoint", resolved);
-    if (changed === undefined) decideLimit(engine, run, decision);
-    else store.put("execution", changed);
+    if (checkpoint.kind === "limit") decideLimit(engine, run, decision);
+    if (changed !== undefined) store.put("execution", changed);
   });
   await lifetime.durable();
   if (isWaiting(run) && mayGoOn(run, store)) engine.start(run);

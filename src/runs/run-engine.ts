@@ -10,10 +10,10 @@ import { readRunRequest, type RunDefinition, type RunLimits } from "./definition
 import { STOPPED } from "./execute-tool.ts";
 import { toCallText } from "./model-call.ts";
 import type { RunEvent } from "./run-events.ts";
-import { afterRestart, type LiveRun, RunLoop, type Stop, toRunError } from "./run-loop.ts";
+import { mayGoOn, nextDueOf, openOf } from "./run-gates.ts";
+import { afterRestart, RunLoop, toRunError } from "./run-loop.ts";
 import { toApiRun } from "./run-views.ts";
-import { mayGoOn, nextDueOf, openOf } from "./run-waits.ts";
-import { hasEnded, isWaiting, type Run } from "./run.ts";
+import { hasEnded, isWaiting, type LiveRun, type Run, type Stop } from "./run.ts";
 import type { RunServices } from "./services.ts";
 import { requireSecrets } from "./tool-secrets.ts";
 import { keepResults, settleStep } from "./unfinished.ts";

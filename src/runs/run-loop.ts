@@ -4,14 +4,16 @@ import { textOfBlocks } from "../canonical/text.ts";
 import { sumUsage } from "../canonical/usage.ts";
 import type { Caller } from "../keys/caller.ts";
 import { toTurn } from "../session/context.ts";
+import { sha256 } from "../wire/hash.ts";
 import { stringifyMember } from "../wire/json.ts";
-import { approvedIn, planBatch, settleExecution, toolCallsOf, toScreened, toUnknownCheckpoint } from "./batch.ts";
-import type { RunDefinition, RunTool } from "./definition.ts";
+import { approvedIn, planBatch, settleExecution, toolCallsOf, toResultBlocks, toScreened } from "./batch.ts";
+import type { RunTool } from "./definition.ts";
 import { executeTool, isRepeatable } from "./execute-tool.ts";
 import { callModel, RunCostReached } from "./model-call.ts";
-import { costsTooMuch, findLimit, refusalOf, toLimitCheckpoint, TOO_DEAR } from "./run-limits.ts";
+import { findHold, type HeldText, isHeldBack, RunGates } from "./run-gates.ts";
+import { costsTooMuch, findLimit, refusalOf, TOO_DEAR } from "./run-limits.ts";
 import { toCompleted, toStarted, toToolCall } from "./run-views.ts";
-import { type Execution, isSettled, type Run, type Step, type StopReason } from "./run.ts";
+import { type Execution, isSettled, type LiveRun, type Run, type Step, type StopReason } from "./run.ts";
 import type { RunServices } from "./services.ts";
 import { withSecrets } from "./tool-secrets.ts";
 import { commitStep } from "./unfinished.ts";
@@ -21,12 +23,6 @@ const MAX_PARALLEL = 4;
 /** Starts of a run after which nothing has moved. */
 const MAX_STALLS = 5;
 
-/** Why a running run is stopped. */
-export type Stop = "timeout" | "cancel" | "interrupt";
-
-/** A run while it is running. `controller` aborts its call and its tools; `stop` says why. */
-export type LiveRun = { run: Run; definition: RunDefinition; controller: AbortController; stop?: Stop };
-
 /**
  * Drives one run: calls the model, executes what it calls, and so on until it ends or waits. What to do next follows from the rows alone,
  * so that a run goes on after a restart as if it had just come there.
@@ -34,10 +30,12 @@ export type LiveRun = { run: Run; definition: RunDefinition; controller: AbortCo
 export class RunLoop {
   readonly #live: LiveRun;
   readonly #services: RunServices;
+  readonly #gates: RunGates;
 
   constructor(live: LiveRun, services: RunServices) {
     this.#live = live;
     this.#services = services;
+    this.#gates = new RunGates(live, services);
   }
 
   get #run(): Run {
@@ -64,13 +62,25 @@ export class RunLoop {
     const run = this.#run;
     const { definition, controller } = this.#live;
     const limit = findLimit(run, n, definition);
-    if (limit !== undefined && run.step > 0 && this.#asksForMore(limit)) return;
+    if (limit !== undefined && run.step > 0 && this.#gates.asksForMore(limit))
+      return this.#pause("waiting_for_approval");
+    const digest = sha256(`${n}\n${run.input}`);
+    const hold = findHold(run, digest, store);
+    if (hold !== undefined && !this.#gates.hasPassed(hold)) return this.#pause("waiting_for_approval");
     const caller = await authenticate(run);
     run.step = n;
     const step: Step = { id: stepId(run, n), run: run.id, revision: 0, n, status: "calling", ...(limit && { limit }) };
     let failure: GatewayError | undefined;
+    let held: HeldText | undefined;
     await callModel(
-      { run, definition, caller, isLast: limit !== undefined, signal: controller.signal },
+      {
+        run,
+        definition,
+        caller,
+        isLast: limit !== undefined,
+        isApproved: hold !== undefined,
+        signal: controller.signal,
+      },
       {
         onStart: (call) => {
           step.call = call;
@@ -114,6 +124,8 @@ export class RunLoop {
         onFailure: (record, error, messages) => {
           const partial = textOfBlocks(messages.flatMap(({ blocks }) => blocks));
           failure = error;
+          if (error.code === "safety.policy_denied" && isHeldBack(record.safety))
+            held = { digest, safety: record.safety };
           addUse(run, record.usage, record.costMicrosUsd);
           if (partial !== "") step.partial = partial;
           this.#services.state.session.fail(record, undefined, undefined, () => {
@@ -126,8 +138,12 @@ export class RunLoop {
     );
     if (this.#live.stop !== undefined) return;
     if (failure instanceof RunCostReached) {
-      if (!failure.isRaisable || !this.#asksForMore("max_cost")) this.#end("completed", "max_cost");
-      return;
+      const isPut = failure.isRaisable && this.#gates.asksForMore("max_cost");
+      return isPut ? this.#pause("waiting_for_approval") : this.#end("completed", "max_cost");
+    }
+    if (held !== undefined) {
+      this.#gates.hold(held);
+      return this.#pause("waiting_for_approval");
     }
     if (failure !== undefined) throw failure;
     // A call that ended without a record: its failure could not be stored.
@@ -152,12 +168,12 @@ export class RunLoop {
   async #advanceBatch(step: Step): Promise<void> {
     const { store } = this.#services;
     const run = this.#run;
-    this.#expire(store.listExecutions(run.id, step.n));
+    this.#gates.expire(store.listExecutions(run.id, step.n));
     const executions = store.listExecutions(run.id, step.n);
     const ready = executions.filter(({ status }) => status === "ready");
     if (ready.length > 0) return await this.#execute(ready);
-    if (executions.every(isSettled)) return this.#commit(step, executions);
-    this.#askAboutUnknown(executions);
+    if (executions.every(isSettled)) return this.#commitPassed(step, executions);
+    this.#gates.askAboutUnknown(executions);
     this.#wait(store.listExecutions(run.id, step.n));
   }
 
@@ -209,6 +225,17 @@ export class RunLoop {
     if (isSettled(ended)) events.emit(run, toCompleted(ended));
   }
 
+  /** Commits a batch, when a person has let pass what is held back of its results. */
+  #commitPassed(step: Step, executions: readonly Execution[]): void {
+    const { safety } = executions.find((one) => isHeldBack(one.safety)) ?? {};
+    if (safety === undefined) return this.#commit(step, executions);
+    const digest = sha256(`${step.n}\n${JSON.stringify(toResultBlocks(executions))}`);
+    const hold = findHold(this.#run, digest, this.#services.store);
+    if (hold !== undefined && this.#gates.hasPassed(hold)) return this.#commit(step, executions);
+    if (hold === undefined) this.#gates.hold({ digest, safety });
+    this.#pause("waiting_for_approval");
+  }
+
   #commit(step: Step, executions: readonly Execution[]): void {
     const run = this.#run;
     run.stalls = 0;
@@ -219,70 +246,6 @@ export class RunLoop {
       turn_id: step.turn!.id,
       cost_micros_usd: run.costMicros,
     });
-  }
-
-  /** What has waited for too long. */
-  #expire(executions: readonly Execution[]): void {
-    const { store, events } = this.#services;
-    const now = this.#now;
-    const open = store.listOf("checkpoint", this.#run.id).filter(({ status }) => status === "open");
-    for (const execution of executions) {
-      const checkpoint = open.find((one) => one.execution === execution.id);
-      const isLate = execution.status === "awaiting_client" && (execution.dueAt ?? Infinity) <= now;
-      const isExpired = checkpoint !== undefined && checkpoint.expiresAt <= now;
-      if (!isLate && !isExpired) continue;
-      if (isLate) requireOptional(execution, this.#live.definition);
-      const settled = isLate
-        ? settleExecution(
-            execution,
-            { status: "timed_out", text: "The client gave no result in time.", isError: true },
-            now,
-          )
-        : settleExecution(execution, { status: "expired", text: toExpiredText(execution), isError: true }, now);
-      store.transact(() => {
-        store.put("execution", settled);
-        if (isExpired) store.put("checkpoint", { ...checkpoint, status: "expired" });
-      });
-      if (isExpired) events.emit(this.#run, { type: "checkpoint.resolved", id: checkpoint.id, status: "expired" });
-      events.emit(this.#run, toCompleted(settled));
-    }
-  }
-
-  #askAboutUnknown(executions: readonly Execution[]): void {
-    const { store, state } = this.#services;
-    const run = this.#run;
-    const open = new Set(
-      store.listOf("checkpoint", run.id).flatMap(({ status, execution }) => (status === "open" ? [execution] : [])),
-    );
-    for (const execution of executions) {
-      if (execution.status !== "unknown" || open.has(execution.id)) continue;
-      const checkpoint = toUnknownCheckpoint(run, execution, { now: this.#now, objectId: state.objectId });
-      store.put("checkpoint", checkpoint);
-      this.#services.announce(run, checkpoint);
-    }
-  }
-
-  /** A limit is reached: a person decides whether the run may have as much again; false: none is to, or none has in time. */
-  #asksForMore(limit: StopReason): boolean {
-    const { store, events, state } = this.#services;
-    const { run, definition } = this.#live;
-    const now = this.#now;
-    if (definition.limits.on_limit !== "checkpoint") return false;
-    const earlier = store.listOf("checkpoint", run.id).filter(({ kind }) => kind === "limit");
-    if (earlier.some(({ status }) => status === "expired")) return false;
-    const open = earlier.find(({ status }) => status === "open");
-    if (open !== undefined && open.expiresAt <= now) {
-      store.put("checkpoint", { ...open, status: "expired" });
-      events.emit(run, { type: "checkpoint.resolved", id: open.id, status: "expired" });
-      return false;
-    }
-    if (open === undefined) {
-      const checkpoint = toLimitCheckpoint(run, limit, { now, objectId: state.objectId });
-      store.put("checkpoint", checkpoint);
-      this.#services.announce(run, checkpoint);
-    }
-    this.#pause("waiting_for_approval");
-    return true;
   }
 
   #wait(executions: readonly Execution[]): void {
@@ -309,19 +272,6 @@ export class RunLoop {
     return this.#services.lifetime.now();
   }
 }
-
-/** Throws `provider.timeout` if a run is to end where a client gives no result in time. */
-function requireOptional({ name, call }: Execution, { tools }: RunDefinition): void {
-  const tool = tools.find((one) => one.name === name);
-  if (tool?.type === "function" && tool.on_timeout === "fail")
-    throw new GatewayError("provider.timeout", `the client gave no result for the call ${call} of ${name} in time`);
-}
-
-/** What the model is shown of a call about which no person has decided in time. */
-const toExpiredText = ({ status }: Execution): string =>
-  status === "unknown"
-    ? "Whether this call has been made is not known."
-    : "The approval of this call has expired: no person decided in time, so that it was not made.";
 
 /** Ids of steps sort by their numbers. */
 const stepId = ({ id }: Run, n: number): string => `${id}/${String(n).padStart(4, "0")}`;

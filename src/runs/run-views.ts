@@ -91,6 +91,7 @@ export const toApiCheckpoint = (
     arguments: execution?.args,
     digest: checkpoint.bound.digest,
     definition: checkpoint.bound.definition,
+    safety: checkpoint.safety,
     approver: checkpoint.approver,
     decided: checkpoint.decided && { ...checkpoint.decided, at: toApiTime(checkpoint.decided.at) },
     created_at: toApiTime(checkpoint.createdAt),

@@ -127,13 +127,14 @@ export type Execution = {
   endedAt?: number;
 };
 
-export const CHECKPOINT_KINDS = ["approval", "unknown", "limit"] as const;
+export const CHECKPOINT_KINDS = ["approval", "unknown", "limit", "safety"] as const;
 
 /** What a person may decide at a checkpoint of each kind. */
 export const DECISIONS = {
   approval: ["approve", "deny", "edit"],
   unknown: ["retry", "result", "fail"],
   limit: ["approve", "deny"],
+  safety: ["approve", "deny"],
 } as const;
 
 export type DecisionName = (typeof DECISIONS)[keyof typeof DECISIONS][number];
@@ -154,6 +155,8 @@ export type RunCheckpoint = {
   execution?: string;
   approver: ToolVerdict["approver"];
   bound: { keyId: string; tool?: string; definition?: string; digest?: string };
+  /** What the shield has held back. */
+  safety?: SafetyRecord;
   decided?: ResolvedDecision;
   createdAt: number;
   expiresAt: number;
@@ -176,3 +179,9 @@ export const isWaiting = ({ status }: Pick<Run, "status">): boolean =>
 
 export const hasEnded = ({ status }: Pick<Run, "status">): boolean =>
   status === "completed" || status === "failed" || status === "cancelled";
+
+/** Why a running run is stopped. */
+export type Stop = "timeout" | "cancel" | "interrupt";
+
+/** A run while it is running. `controller` aborts its call and its tools; `stop` says why. */
+export type LiveRun = { run: Run; definition: RunDefinition; controller: AbortController; stop?: Stop };

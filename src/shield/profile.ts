@@ -135,6 +135,12 @@ export async function compileProfile(profile: Profile): Promise<CompiledProfile>
   };
 }
 
+/** A profile once a person has let pass what it leaves to one: the values are replaced. */
+export const toApproved = (compiled: CompiledProfile): CompiledProfile => ({
+  ...compiled,
+  dispositionOf: (kind) => (compiled.dispositionOf(kind) === "checkpoint" ? "redact" : compiled.dispositionOf(kind)),
+});
+
 const isAllowed = (treatment: { action: Disposition } | undefined): boolean =>
   treatment !== undefined && isMild(treatment.action);
 

@@ -59,6 +59,52 @@ describe("the shield of a run", () => {
     expect(blocks).not.toContain(EMAIL);
   });
 
+  it.each([
+    ["approve", { status: "completed" }],
+    ["deny", { status: "failed", stop_reason: "safety_blocked", error: { code: "safety.policy_denied" } }],
+  ])("leaves to a person what its profile does, and goes on with tags: %s", async (decision, expected) => {
+    await setProfile("left", { mode: "enforce", detectors: { email: { action: "checkpoint" } } });
+    const plan = writePlan([[look(1)], { thinking: "So.", text: REQUEST }]);
+    const tools = [clientTool("look", { parameters: {} })];
+    const rhone = { safety: { profile: "left" } };
+    const decide = async (waiting: Json): Promise<void> => {
+      expect(waiting).toMatchObject({ status: "waiting_for_approval" });
+      const [id] = waiting.open as string[];
+      const checkpoint = await json("GET", `/v1/checkpoints/${id!}`);
+      expect(checkpoint).toMatchObject({ kind: "safety", decisions: ["approve", "deny"], safety: { profile: "left" } });
+      expect(JSON.stringify(checkpoint)).not.toContain(EMAIL);
+      await json("POST", `/v1/checkpoints/${id!}:resolve`, { decision });
+    };
+    const first = await run({ input: `I am ${EMAIL}. ${plan}`, tools, rhone });
+    await decide(first);
+    const path = `/v1/runs/${first.id as string}`;
+    const status = async (): Promise<unknown> => (await json("GET", path)).status;
+    if (decision === "approve") {
+      await expect.poll(status, { timeout: 10_000 }).toBe("waiting_for_tool");
+      const [call] = (await json("GET", path)).open as string[];
+      await decide(await json("POST", `${path}:resume`, { tool_results: [{ id: call, content: `Not ${EMAIL}.` }] }));
+    }
+    await expect.poll(() => json("GET", path), { timeout: 10_000 }).toMatchObject(expected);
+    const blocks = JSON.stringify(await json("GET", `/v1/sessions/${first.session_id as string}/blocks`));
+    if (decision === "approve") expect(blocks).toMatch(TAG);
+    expect(blocks).not.toContain(EMAIL);
+  });
+
+  it("gives a tool back a value that only the result of another had", async () => {
+    await setProfile("runs", { mode: "enforce", detectors: { email: { action: "redact" } } });
+    const plan = writePlan([[{ name: "look", args: {} }], [{ name: "mail", args: { to: "@mail.0" } }], "Sent."]);
+    const tools = [
+      clientTool("look", { parameters: {} }),
+      webhook("mail", "returned/echo", { effect: "idempotent", parameters: {} }),
+    ];
+    const waiting = await run({ input: plan, tools, rhone: { safety: { profile: "runs" } } });
+    const [id] = waiting.open as string[];
+    await json("POST", `/v1/runs/${waiting.id as string}:resume`, {
+      tool_results: [{ id, content: `{"mail": "${EMAIL}"}` }],
+    });
+    expect((await toolLog("returned"))[0]!.body).toContain(EMAIL);
+  });
+
   it("ends a run whose request it denies", async () => {
     await setProfile("denied", { mode: "enforce", detectors: { email: { action: "block" } } });
     const denied = await run({ model: "demo", input: `I am ${EMAIL}.`, rhone: { safety: { profile: "denied" } } });

@@ -309,6 +309,7 @@ export const MEMBERS = {
     execution: true,
     approver: true,
     bound: true,
+    safety: true,
     decided: true,
     createdAt: true,
     expiresAt: true,

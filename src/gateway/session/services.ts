@@ -27,8 +27,15 @@ export type ModelServices = {
   providers: (org: string) => Promise<ReadonlyMap<string, Provider>>;
   router: () => Router;
   carried: (org: string) => CarriedItems;
-  /** What may not pass in a call of this session; undefined: nothing is looked for. */
-  shield: (caller: Caller, requested: SafetyPolicy | undefined) => Promise<CallShield | undefined>;
+  /**
+   * What may not pass in a call of this session; undefined: nothing is looked for. `isApproved`: a person lets pass what the profile
+   * leaves to one.
+   */
+  shield: (
+    caller: Caller,
+    requested: SafetyPolicy | undefined,
+    isApproved?: boolean,
+  ) => Promise<CallShield | undefined>;
   budgets: Budgets;
 };
 

@@ -4,7 +4,7 @@ import type { Message } from "../../canonical/types.ts";
 import { scoreOf } from "../../shield/injection.ts";
 import { listLeaves, readLeaf } from "../../shield/json-leaves.ts";
 import { kindOf } from "../../shield/leaf-kind.ts";
-import type { Stage } from "../../shield/profile.ts";
+import { severestOf, type Stage } from "../../shield/profile.ts";
 import type { Replacer } from "../../shield/replace.ts";
 import { Findings, type Judgement, screenRequest, type Verdict, withJudgement } from "../../shield/screening.ts";
 import type { CallRecord, SafetyRecord } from "../../store/records.ts";
@@ -110,6 +110,13 @@ export class CallShield {
     const findings = new Findings(this.#profile.compiled, "input");
     findings.addUnscanned("body");
     this.#verdicts.push(...(findings.verdict === undefined ? [] : [findings.verdict]));
+  }
+
+  /** Whether nothing stands against the request but what a person may let pass. */
+  get awaitsPerson(): boolean {
+    const isFailed = this.#hasFailed && this.#profile.compiled.profile.fail === "closed";
+    const severest = severestOf(this.#listVerdicts().map(({ disposition }) => disposition));
+    return this.#isEnforced && !isFailed && severest === "checkpoint";
   }
 
   /** Throws `safety.policy_denied` if the request must not be sent. */

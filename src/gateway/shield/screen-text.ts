@@ -28,7 +28,10 @@ function labelsIn({ text, members }: RequestText): Pick<RhoneRequest, "metadata"
 /** A text behind the shield. `isDenied`: it must not be shown, and the text says so. */
 export type ScreenedResult = { text: string; isDenied: boolean; safety?: SafetyRecord };
 
-/** A tool's result as a model may be shown it, with what was found in it. */
+/**
+ * A tool's result as a model may be shown it, with what was found in it. What a person may let pass is not denied here: the record says
+ * so.
+ */
 export function screenResult(text: string, shield: CallShield | undefined): ScreenedResult {
   if (shield === undefined) return { text, isDenied: false };
   const json = JSON.stringify({ input: [{ type: "tool_result", id: "-", content: text }] });
@@ -36,7 +39,7 @@ export function screenResult(text: string, shield: CallShield | undefined): Scre
   const { record: safety } = shield;
   const found = safety === undefined ? {} : { safety };
   try {
-    shield.requireAllowed();
+    if (!shield.awaitsPerson) shield.requireAllowed();
   } catch (cause) {
     if (!(cause instanceof GatewayError)) throw cause;
     return { text: `The result is withheld: ${cause.message}.`, isDenied: true, ...found };

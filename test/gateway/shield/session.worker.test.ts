@@ -165,10 +165,11 @@ describe("a session", () => {
         rhone: { context_mode: "stateful", session_id: id, ...(profile && { safety: { profile } }) },
       });
     const idOf = ({ rhone }: Json): string => (rhone as { call_id: string }).call_id;
-    const both = await Promise.all(["one", "other"].map(ask));
-    const [first] = both.map(idOf).toSorted();
+    await Promise.all(["one", "other"].map(ask));
+    const { turns } = (await json("GET", `/v1/sessions/${id as string}/lineage`)) as { turns: Json[] };
+    const first = turns.find(({ parent_id }) => parent_id === null)!.id as string;
     const profileOf = async (call: string): Promise<unknown> => (await decisionsOf(call))[0]!.profile;
-    expect(await profileOf(idOf(await ask()))).toBe(await profileOf(first!));
+    expect(await profileOf(idOf(await ask()))).toBe(await profileOf(first.replace(/^turn/, "call")));
   });
 
   it("hands its values and its profile to a branch, but none to one whose texts are redacted", async () => {

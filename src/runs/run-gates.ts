@@ -1,0 +1,193 @@
+import { GatewayError } from "../canonical/error.ts";
+import { type Disposition, severestOf } from "../shield/profile.ts";
+import type { SafetyRecord } from "../store/records.ts";
+import { newId } from "../wire/id.ts";
+import { settleExecution, toUnknownCheckpoint } from "./batch.ts";
+import type { RunDefinition } from "./definition.ts";
+import { toLimitCheckpoint } from "./run-limits.ts";
+import type { RunStore } from "./run-store.ts";
+import { toCompleted } from "./run-views.ts";
+import type { Execution, ExecutionStatus, LiveRun, Run, RunCheckpoint, StopReason } from "./run.ts";
+import type { RunServices } from "./services.ts";
+
+/** Where a run waits for a person, or for its client: what is put to them, and what follows when they take too long. */
+export class RunGates {
+  readonly #live: LiveRun;
+  readonly #services: RunServices;
+
+  constructor(live: LiveRun, services: RunServices) {
+    this.#live = live;
+    this.#services = services;
+  }
+
+  get #run(): Run {
+    return this.#live.run;
+  }
+
+  get #now(): number {
+    return this.#services.lifetime.now();
+  }
+
+  /** What a new checkpoint gets its id and times from. */
+  get #stamp(): { now: number; objectId: string } {
+    return { now: this.#now, objectId: this.#services.state.objectId };
+  }
+
+  /** Puts to a person what the shield holds back. */
+  hold(held: HeldText): void {
+    this.#open(toSafetyCheckpoint(this.#run, held, this.#stamp));
+  }
+
+  #open(checkpoint: RunCheckpoint): void {
+    this.#services.store.put("checkpoint", checkpoint);
+    this.#services.announce(this.#run, checkpoint);
+  }
+
+  /** Whether a person has let it pass; false: the run waits for that. Throws `safety.policy_denied` if none does. */
+  hasPassed(hold: RunCheckpoint): boolean {
+    if (hold.status === "approved") return true;
+    if (hold.status !== "open") throw heldError(hold);
+    if (hold.expiresAt > this.#now) return false;
+    this.#services.store.put("checkpoint", { ...hold, status: "expired" });
+    this.#services.events.emit(this.#run, { type: "checkpoint.resolved", id: hold.id, status: "expired" });
+    throw heldError(hold);
+  }
+
+  /** A limit is reached: a person decides whether the run may have as much again; false: none is to, or none has in time. */
+  asksForMore(limit: StopReason): boolean {
+    const { store, events } = this.#services;
+    const { run, definition } = this.#live;
+    const now = this.#now;
+    if (definition.limits.on_limit !== "checkpoint") return false;
+    const earlier = store.listOf("checkpoint", run.id).filter(({ kind }) => kind === "limit");
+    if (earlier.some(({ status }) => status === "expired")) return false;
+    const open = earlier.find(({ status }) => status === "open");
+    if (open !== undefined && open.expiresAt <= now) {
+      store.put("checkpoint", { ...open, status: "expired" });
+      events.emit(run, { type: "checkpoint.resolved", id: open.id, status: "expired" });
+      return false;
+    }
+    if (open === undefined) this.#open(toLimitCheckpoint(run, limit, this.#stamp));
+    return true;
+  }
+
+  /** Puts to a person what became of executions of which that is not known. */
+  askAboutUnknown(executions: readonly Execution[]): void {
+    const { store } = this.#services;
+    const run = this.#run;
+    const open = new Set(
+      store.listOf("checkpoint", run.id).flatMap(({ status, execution }) => (status === "open" ? [execution] : [])),
+    );
+    for (const execution of executions) {
+      if (execution.status !== "unknown" || open.has(execution.id)) continue;
+      this.#open(toUnknownCheckpoint(run, execution, this.#stamp));
+    }
+  }
+
+  /** What has waited for too long. */
+  expire(executions: readonly Execution[]): void {
+    const { store, events } = this.#services;
+    const now = this.#now;
+    const open = store.listOf("checkpoint", this.#run.id).filter(({ status }) => status === "open");
+    for (const execution of executions) {
+      const checkpoint = open.find((one) => one.execution === execution.id);
+      const isLate = execution.status === "awaiting_client" && (execution.dueAt ?? Infinity) <= now;
+      const isExpired = checkpoint !== undefined && checkpoint.expiresAt <= now;
+      if (!isLate && !isExpired) continue;
+      if (isLate) requireOptional(execution, this.#live.definition);
+      const settled = isLate
+        ? settleExecution(
+            execution,
+            { status: "timed_out", text: "The client gave no result in time.", isError: true },
+            now,
+          )
+        : settleExecution(execution, { status: "expired", text: toExpiredText(execution), isError: true }, now);
+      store.transact(() => {
+        store.put("execution", settled);
+        if (isExpired) store.put("checkpoint", { ...checkpoint, status: "expired" });
+      });
+      if (isExpired) events.emit(this.#run, { type: "checkpoint.resolved", id: checkpoint.id, status: "expired" });
+      events.emit(this.#run, toCompleted(settled));
+    }
+  }
+}
+
+/** Throws `provider.timeout` if a run is to end where a client gives no result in time. */
+function requireOptional({ name, call }: Execution, { tools }: RunDefinition): void {
+  const tool = tools.find((one) => one.name === name);
+  if (tool?.type === "function" && tool.on_timeout === "fail")
+    throw new GatewayError("provider.timeout", `the client gave no result for the call ${call} of ${name} in time`);
+}
+
+/** What the model is shown of a call about which no person has decided in time. */
+const toExpiredText = ({ status }: Execution): string =>
+  status === "unknown"
+    ? "Whether this call has been made is not known."
+    : "The approval of this call has expired: no person decided in time, so that it was not made.";
+
+/** How long a person may take to decide. Milliseconds. */
+const HOLD_EXPIRY_MS = 86_400_000;
+
+/** Whether the shield leaves it to a person, and to nothing else, whether something passes. */
+export const isHeldBack = (safety: SafetyRecord | undefined): safety is SafetyRecord =>
+  safety?.mode === "enforce" &&
+  severestOf(safety.decisions.map(({ disposition }) => disposition as Disposition)) === "checkpoint";
+
+/** What is held back: by the digest of the text that was looked at, with what was found in it. */
+export type HeldText = { digest: string; safety: SafetyRecord };
+
+/** Where a person decides whether a text may pass, with what stands for the values in it. */
+export const toSafetyCheckpoint = (
+  run: Run,
+  { digest, safety }: HeldText,
+  { now, objectId }: { now: number; objectId: string },
+): RunCheckpoint => ({
+  id: newId("ckpt", now, objectId),
+  run: run.id,
+  revision: 0,
+  kind: "safety",
+  status: "open",
+  approver: "any",
+  bound: { keyId: run.keyId, digest },
+  safety,
+  createdAt: now,
+  expiresAt: now + HOLD_EXPIRY_MS,
+});
+
+/** The checkpoint for a text with this digest; undefined: nothing of it was held back. */
+export const findHold = (run: Run, digest: string, store: RunStore): RunCheckpoint | undefined =>
+  store.listOf("checkpoint", run.id).find(({ kind, bound }) => kind === "safety" && bound.digest === digest);
+
+/** The error of a run in which no person lets pass what the shield has held back. */
+export const heldError = ({ id }: RunCheckpoint): GatewayError =>
+  new GatewayError("safety.policy_denied", `no person has let pass what the safety profile holds back (${id})`);
+
+const OPEN: ReadonlySet<ExecutionStatus> = new Set(["awaiting_client", "awaiting_approval", "unknown"]);
+
+/** Whether a waiting run has something to do. */
+export function mayGoOn(run: Run, store: RunStore): boolean {
+  const executions = store.listExecutions(run.id, run.step);
+  const checkpoints = store.listOf("checkpoint", run.id);
+  const isHeld = checkpoints.some(({ execution, status }) => execution === undefined && status === "open");
+  return (
+    !isHeld &&
+    (executions.some(({ status }) => status === "ready") || executions.every(({ status }) => !OPEN.has(status)))
+  );
+}
+
+/** When the first of what a waiting run waits for is overdue. Unix milliseconds; Infinity: never. */
+export function nextDueOf(run: Run, store: RunStore): number {
+  const executions = store.listExecutions(run.id, run.step);
+  const dues = executions.flatMap(({ status, dueAt }) => (status === "awaiting_client" ? [dueAt ?? Infinity] : []));
+  const expiries = store
+    .listOf("checkpoint", run.id)
+    .flatMap(({ status, expiresAt }) => (status === "open" ? [expiresAt] : []));
+  return Math.min(Infinity, ...dues, ...expiries);
+}
+
+/** The ids of what a run waits for: calls of the client's tools, and checkpoints. */
+export function openOf(run: Run, store: RunStore): string[] {
+  const waiting = store.listExecutions(run.id, run.step).filter(({ status }) => status === "awaiting_client");
+  const open = store.listOf("checkpoint", run.id).filter(({ status }) => status === "open");
+  return [...waiting, ...open].map(({ id }) => id);
+}
