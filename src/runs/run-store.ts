@@ -21,6 +21,9 @@ export class RunStore {
   /** The status with which a run was last recorded. */
   readonly #recorded = new Map<string, string>();
 
+  /** The session has no runs, as most: no call of it looks for the table again. */
+  #isUnused = false;
+
   /** `owner`: whose the session is. */
   constructor(storage: Storage, owner: () => Owner) {
     this.#storage = storage;
@@ -38,6 +41,7 @@ export class RunStore {
    */
   put<K extends Kind>(kind: K, part: Parts[K]): void {
     part.revision++;
+    this.#isUnused = false;
     const record = this.#toRecord(kind, part);
     if (record !== undefined) enqueue(this.#storage.sql, record);
     this.#storage.sql(
@@ -95,7 +99,8 @@ export class RunStore {
 
   #read<T>(where: string, ...values: (string | number)[]): T[] {
     const { sql } = this.#storage;
-    if (!hasTable(sql, "run_parts")) return [];
+    this.#isUnused ||= !hasTable(sql, "run_parts");
+    if (this.#isUnused) return [];
     return sql<{ id: string; body: string }>(`SELECT id, body FROM run_parts ${where}`, ...values).map(
       ({ id, body }) => JSON.parse(loadText(sql, id, body)) as T,
     );
