@@ -46,7 +46,7 @@ const NOT_MET: Record<string, number> = {
   "rhone-shielded stream-100 cpu": 6,
   "rhone-shielded paced-c1 cpu": 4.8,
   "rhone-cold whole-c1 p50": 5.5,
-  "rhone-cold whole-c1 cpu": 7,
+  "rhone-cold whole-c1 cpu": 6.4,
 };
 
 const BOUNDS = RATIOS.filter(({ of }) => of !== "p99").map((ratio) => {
