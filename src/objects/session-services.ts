@@ -84,7 +84,7 @@ export class SessionServices {
       session: this.session,
       sql: this.sql,
       lease: new Lease(() => this.runs.requireUnclaimed()),
-      shield: new SessionShield(this.sql, env.RHONE_SHIELD_KEY ?? ""),
+      shield: new SessionShield(this.session, this.sql, env.RHONE_SHIELD_KEY ?? ""),
       blobs: openBlobs(env.BLOBS, this.objectId),
       objectId: this.objectId,
     };
@@ -143,7 +143,7 @@ export class SessionServices {
           await response.body?.cancel();
         },
         authenticate: (attachment) => authenticateSocket(attachment, env, waitUntil),
-        create: (org, id) => void (this.session.create(org, id) && this.outbox.send()),
+        create: (org, id) => void (this.session.create(org, id) && this.outbox.scheduleCheck()),
         waitUntil,
       },
       ctx.getWebSockets(),
@@ -160,7 +160,6 @@ export class SessionServices {
         addItems: ({ id, caller }, ids) => this.indexItems({ id, org: caller.org }, ids),
         findItems: (org, ids) => findResponseItems(env, org, ids),
       },
-      onStarted: () => this.outbox.send(),
       onCommitted: (record, caller) =>
         autoCompact(record, caller, (model) => this.#contextWindow(model), this.commands),
     });

@@ -98,7 +98,7 @@ export class SessionObject extends DurableObject {
   tell(text: string, chunk: StreamChunk): void {
     const { session, streams, outbox, sql } = this.#services;
     const { started, isNew } = parseJson(text) as unknown as { started: CallStart; isNew: boolean };
-    if (isNew && session.create(started.org, started.sessionId)) outbox.send();
+    if (isNew && session.create(started.org, started.sessionId)) outbox.scheduleCheck();
     if (!this.#belongsTo(started.org)) return;
     if (findCallState(sql, started.id) === undefined) session.start(started);
     streams.append(started, chunk);

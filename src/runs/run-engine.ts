@@ -50,6 +50,7 @@ export class RunEngine {
 
   /** The run that has the session for itself. */
   get claiming(): Run | undefined {
+    if (!this.services.state.session.exists) return undefined;
     const [live] = this.#live.values();
     return live?.run ?? this.#listOpen(...CLAIMING)[0];
   }

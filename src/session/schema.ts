@@ -1,12 +1,42 @@
 import { OUTBOX_SCHEMA } from "../store/outbox.ts";
-import { migrate as bringUpToDate, type Sql, type Storage } from "../store/sql.ts";
+import { createTables, migrate as bringUpToDate, type Sql, type Storage } from "../store/sql.ts";
 import { OVERFLOW_SCHEMA } from "./overflow.ts";
 
 /**
- * The schema of a session's database. Steps are only ever added, so a newer version opens the database of an older one.
- * A row holds at most 2 MB (Cloudflare: SQLite in Durable Objects, limits); longer texts continue in `overflow`.
+ * The schema of a session's database. A row holds at most 2 MB (Cloudflare: SQLite in Durable Objects, limits); longer
+ * texts continue in `overflow`. Only running calls are looked for by their status: a call that has ended is in no index.
  */
-const MIGRATIONS: readonly string[] = [
+const SCHEMA = `
+   CREATE TABLE session (
+     id TEXT PRIMARY KEY, org TEXT NOT NULL, head TEXT, depth INTEGER NOT NULL DEFAULT 0, instructions TEXT,
+     status TEXT NOT NULL DEFAULT 'active', phase TEXT, metadata TEXT NOT NULL DEFAULT '{}',
+     defaults TEXT NOT NULL DEFAULT '{}', origin TEXT, revision INTEGER NOT NULL DEFAULT 0,
+     created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, recorded INTEGER
+   ) WITHOUT ROWID;
+   CREATE TABLE turns (
+     id TEXT PRIMARY KEY, parent TEXT, kind TEXT NOT NULL, origin TEXT, depth INTEGER NOT NULL,
+     chain TEXT NOT NULL, own TEXT NOT NULL, reply TEXT NOT NULL, open TEXT NOT NULL,
+     input_dialect TEXT NOT NULL, input TEXT NOT NULL, input_cuts TEXT NOT NULL,
+     output_dialect TEXT NOT NULL, output TEXT NOT NULL, output_cuts TEXT NOT NULL,
+     issuer TEXT NOT NULL, sealed INTEGER NOT NULL, created_at INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   CREATE INDEX turns_by_chain ON turns (chain);
+   CREATE TABLE calls (
+     id TEXT PRIMARY KEY, status TEXT NOT NULL, started TEXT NOT NULL, record TEXT, received TEXT,
+     created_at INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   CREATE INDEX calls_running ON calls (id) WHERE status = 'running';
+   ${OUTBOX_SCHEMA};
+   CREATE TABLE events (
+     last INTEGER, part INTEGER, parts TEXT NOT NULL, bytes BLOB NOT NULL, written_at INTEGER NOT NULL,
+     PRIMARY KEY (last, part)
+   ) WITHOUT ROWID;
+   CREATE TABLE streams (
+     call TEXT PRIMARY KEY, first INTEGER NOT NULL, events INTEGER NOT NULL, ended_at INTEGER
+   ) WITHOUT ROWID`;
+
+/** How the database of an older version comes to SCHEMA. Steps are only ever added, each of them here and in SCHEMA. */
+export const SESSION_STEPS: readonly string[] = [
   `CREATE TABLE session (
      id TEXT PRIMARY KEY, org TEXT NOT NULL, head TEXT, depth INTEGER NOT NULL DEFAULT 0, instructions TEXT,
      status TEXT NOT NULL DEFAULT 'active', phase TEXT, metadata TEXT NOT NULL DEFAULT '{}',
@@ -35,7 +65,6 @@ const MIGRATIONS: readonly string[] = [
      call TEXT PRIMARY KEY, first INTEGER NOT NULL, events INTEGER NOT NULL, ended_at INTEGER
    ) WITHOUT ROWID;`,
   "ALTER TABLE session ADD COLUMN recorded INTEGER",
-  // Only running calls are looked for by their status: a call that has ended is in no index.
   "DROP INDEX calls_by_status; CREATE INDEX calls_running ON calls (id) WHERE status = 'running'",
 ];
 
@@ -93,4 +122,6 @@ export const listTables = (sql: Sql): string[] =>
     "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE '_cf_%' AND name <> 'schema_version'",
   ).map(({ name }) => name);
 
-export const migrateSession = (storage: Storage): void => bringUpToDate(storage, MIGRATIONS);
+/** Creates the tables of a session, or brings those of an older version up to date. */
+export const migrateSession = (storage: Storage): void =>
+  isStored(storage.sql) ? bringUpToDate(storage, SESSION_STEPS) : createTables(storage, SCHEMA, SESSION_STEPS);

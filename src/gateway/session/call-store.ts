@@ -35,8 +35,6 @@ export type CallStoreServices = {
     /** Makes output items of a call's stored response findable by ids that do not lead to it. */
     addItems: (call: Call, ids: readonly string[]) => Promise<void>;
   };
-  /** Called when a call has created the session. */
-  onStarted: () => void;
   /** Called after a turn was committed. The next call waits until it resolves. */
   onCommitted: (record: CallRecord, caller: Caller) => Promise<void>;
 };
@@ -56,7 +54,7 @@ type StoredCall = {
 /** Where a call and its turn are stored: in the session's object, durably before the client gets its last byte. */
 export function createCallStore(
   { call, request, placement, isNew, isSideBranch, shield, work, onDispatch }: StoredCall,
-  { state, lifetime, streams, index, onStarted, onCommitted }: CallStoreServices,
+  { state, lifetime, streams, index, onCommitted }: CallStoreServices,
 ): CallStore {
   const { response: responseState } = call;
   const { session, sql, blobs } = state;
@@ -81,7 +79,7 @@ export function createCallStore(
   };
   const create = ({ org, sessionId }: CallStart): void => {
     if (call.conversation !== undefined && session.isDeleted) throw sessionNotFound();
-    if (isNew && session.create(org, sessionId)) onStarted();
+    if (isNew) session.create(org, sessionId);
   };
   const store: CallStore = {
     onBody: (id, body) => streams.appendBody(id, body),

@@ -182,10 +182,10 @@ export class SessionCalls {
     call: Call,
     { request, shield }: { request: ParsedRequest; shield: CallShield | undefined },
   ): Promise<Response> {
-    const { state, lifetime, onStarted } = this.#services;
+    const { state, lifetime } = this.#services;
     const { session, sql } = state;
     const store = { sql, ...lifetime };
-    if (sessionCall.isNew && session.create(call.caller.org, call.sessionId)) onStarted();
+    if (sessionCall.isNew) session.create(call.caller.org, call.sessionId);
     const response = await acceptInBackground(call, request, store);
     const startedOnce = Promise.withResolvers<void>();
     this.#background.set(call.id, startedOnce);

@@ -3,6 +3,7 @@ import { decrypt, deriveVaultKeys, encrypt } from "../../keys/vault.ts";
 import { findCallState } from "../../session/calls.ts";
 import type { ShieldRow } from "../../session/history/branch.ts";
 import { hasTable } from "../../session/schema.ts";
+import type { Session } from "../../session/session.ts";
 import { listLeaves } from "../../shield/json-leaves.ts";
 import { isThought, kindOf } from "../../shield/leaf-kind.ts";
 import type { SafetyPolicy } from "../../shield/policy.ts";
@@ -21,19 +22,21 @@ const PIN = "profile";
  * made by the first call that needs it.
  */
 export class SessionShield {
+  readonly #session: Pick<Session, "exists">;
   readonly #sql: Sql;
   readonly #secret: string;
   #pinned: PinnedProfile | undefined;
   #isRead = false;
 
   /** `secret`: of the deployment; where it is another one than before, no value is found. */
-  constructor(sql: Sql, secret: string) {
+  constructor(session: Pick<Session, "exists">, sql: Sql, secret: string) {
+    this.#session = session;
     this.#sql = sql;
     this.#secret = secret;
   }
 
   get pinned(): PinnedProfile | undefined {
-    if (!this.#isRead) {
+    if (!this.#isRead && this.#session.exists) {
       const text = hasTable(this.#sql, "shield") ? this.#find(PIN) : undefined;
       this.#pinned = text === undefined ? undefined : (JSON.parse(text) as PinnedProfile);
       this.#isRead = true;
@@ -86,6 +89,7 @@ export class SessionShield {
 
   /** Forgets what it has read. */
   clear(): void {
+    this.#pinned = undefined;
     this.#isRead = false;
   }
 
