@@ -16,6 +16,10 @@ export type Cell = LoadResult & {
 export type Pace = { seconds: number; cpuSeconds: number };
 
 const MIN_CALLS = 8;
+/** On a slow machine more calls than fit into its time, or what a process does at times is much of a cell. */
+const MIN_CPU_CALLS = 64;
+/** The just-in-time compiler counts calls, not seconds. */
+const MIN_WARM_CALLS = 320;
 /** Calls per second, by route and scenario, from the previous cell or from a few calls before the first. */
 const rates = new Map<string, number>();
 
@@ -29,13 +33,15 @@ export async function warmUp(
     { kind: "stream", events: 100, everyMs: 0 },
   ] as const;
   for (const answer of answers) {
-    for (const end = Date.now() + (seconds * 1000) / answers.length; Date.now() < end;) {
+    const end = Date.now() + (seconds * 1000) / answers.length;
+    for (let made = 0; Date.now() < end || made < MIN_WARM_CALLS;) {
       const plan = { calls: 32, concurrency: 4 };
       const callers = await route.prepare(origins, answer, plan).catch((error: Error) => error.message);
       if (typeof callers === "string") return callers;
       const { calls, error } = await load(callers.send, plan);
       callers.close();
       if (calls === 0) return error;
+      made += calls;
     }
   }
   return undefined;
@@ -57,8 +63,8 @@ export async function measure(
     if (succeeded === 0) throw new Error(error);
     rates.set(key, perSecond);
   }
-  const seconds = scenario.withCpu === true ? pace.cpuSeconds : pace.seconds;
-  const calls = fixedCalls ?? Math.max(Math.ceil(rates.get(key)! * seconds), concurrency, MIN_CALLS);
+  const [seconds, minCalls] = scenario.withCpu === true ? [pace.cpuSeconds, MIN_CPU_CALLS] : [pace.seconds, MIN_CALLS];
+  const calls = fixedCalls ?? Math.max(Math.ceil(rates.get(key)! * seconds), concurrency, minCalls);
   const callers = await route.prepare(origins, answer, { calls, concurrency, more });
   try {
     if (running !== undefined && callers.sessions !== undefined) await waitUntilIdle(running);

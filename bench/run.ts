@@ -1,4 +1,5 @@
 import { cpus } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { measureDepths, measure, measureStreamMemory, type Pace, warmUp } from "./measure.ts";
 import { type RunningServer, waitUntilIdle } from "./process.ts";
 import { startProvider } from "./provider.ts";
@@ -53,6 +54,12 @@ export const FULL: RunLength = {
   longest: 180,
 };
 
+/**
+ * After a session's last call come its alarm, five seconds later, and its eviction, ten seconds later: there are more
+ * sessions in the warm-up than in any measurement. Milliseconds.
+ */
+const SETTLE_MS = 11_000;
+
 type Log = (text: string) => void;
 
 /** What the steps of a run share. `routes`: those whose server is running. */
@@ -84,6 +91,7 @@ export async function run(servers: readonly Server[], length: RunLength, log: Lo
   const whole: Run = { length, upstream, running, routes: available, results, log };
   if (length.streams > 0) await measureOpenStreams(servers, whole);
   for (const route of available) await warmUpRoute(route, whole);
+  await sleep(SETTLE_MS);
   for (let round = 0; round < length.rounds; round++) await measureRound(round, whole);
   if (running.has("rhone") && length.depths.length > 0) {
     log("a session's turn at depth");

@@ -65,26 +65,36 @@ export const medianAdded = (results: Results, route: string, scenario: string, p
   median(listAdded(results, route, scenario, pick));
 
 /** The ratio of the added time to the bare proxy's in the same round. */
-export function compareAddedToProxy(results: Results, route: string, scenario: string, pick: TimeOf): number {
-  const proxy = listAdded(results, "proxy", scenario, pick);
-  return median(listAdded(results, route, scenario, pick).map((value, round) => value / proxy[round]!));
-}
+export const compareAddedToProxy = (
+  results: Results,
+  route: string,
+  scenario: string,
+  { pick, summarize = median }: { pick: TimeOf; summarize?: Summarize },
+): number => compareToProxy(route, (of) => listAdded(results, of, scenario, pick), summarize);
 
 /** The ratio of the process time of a call to the bare proxy's in the same round. */
-export const compareCpuToProxy = (results: Results, route: string, scenario: string): number =>
+export const compareCpuToProxy = (
+  results: Results,
+  route: string,
+  scenario: string,
+  summarize: Summarize = median,
+): number =>
   compareToProxy(
-    results,
     route,
     (of) => cellsOf(results, of, scenario)?.cells.map(({ cpuMs }) => cpuMs ?? Number.NaN) ?? [],
+    summarize,
   );
 
 /** The ratio of the process time of an event to the bare proxy's in the same round. */
 export const compareEventCpuToProxy = (results: Results, route: string): number =>
-  compareToProxy(results, route, (of) => listEventCpu(results, of));
+  compareToProxy(route, (of) => listEventCpu(results, of), median);
 
-function compareToProxy(results: Results, route: string, byRound: (route: string) => number[]): number {
+/** What the ratios of all rounds come to. */
+type Summarize = (ratios: number[]) => number;
+
+function compareToProxy(route: string, byRound: (route: string) => number[], summarize: Summarize): number {
   const proxy = byRound("proxy");
-  return median(byRound(route).map((value, round) => value / proxy[round]!));
+  return summarize(byRound(route).map((value, round) => value / proxy[round]!));
 }
 
 /** Microseconds of process time per event of a stream: the difference between streams of 100 and of 10 events. */
@@ -155,9 +165,10 @@ export const RATIOS: readonly Ratio[] = [
 ];
 
 /** The measured value of a ratio. */
-export function measureRatio(results: Results, { route, scenario, of }: Ratio): number {
-  if (of === "cpu") return compareCpuToProxy(results, route, scenario);
-  return compareAddedToProxy(results, route, scenario, { p50: totalP50, p99: totalP99, first: firstP50 }[of]);
+export function measureRatio(results: Results, { route, scenario, of }: Ratio, summarize: Summarize = median): number {
+  if (of === "cpu") return compareCpuToProxy(results, route, scenario, summarize);
+  const pick = { p50: totalP50, p99: totalP99, first: firstP50 }[of];
+  return compareAddedToProxy(results, route, scenario, { pick, summarize });
 }
 
 export function evaluateBudgets(results: Results): Budget[] {

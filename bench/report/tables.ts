@@ -48,7 +48,7 @@ function formatLatency(results: Results): string {
     ...[1, 8, 32, 128].map((concurrency) =>
       formatNumber(medianOf(results, id, `whole-c${concurrency}`, ({ perSecond }) => perSecond)),
     ),
-    id === "direct" ? "" : formatNumber(compareAddedToProxy(results, id, "whole-c1", totalP50)),
+    id === "direct" ? "" : formatNumber(compareAddedToProxy(results, id, "whole-c1", { pick: totalP50 })),
     formatNumber(medianOf(results, id, "whole-c1", ({ cpuMs }) => cpuMs)),
     formatNumber(medianOf(results, id, "whole-c8", ({ cpuMs }) => cpuMs)),
   ]);
