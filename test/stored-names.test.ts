@@ -4,7 +4,7 @@ import { basename, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, it } from "vitest";
 import { unpackState } from "./state/archive.ts";
-import { MEMBERS, METHODS, PARTS } from "./support/stored-members.ts";
+import { MEMBERS, METHODS, PARTS } from "./support/stored/names.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");

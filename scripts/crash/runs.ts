@@ -50,7 +50,7 @@ await runScript(async () => {
     for (const id of known) decisions += await bringToEnd(gateway, id);
     for (const id of known) await checkRun(gateway, id);
     console.log(
-      `${known.size} runs have completed; ${decisions} times a person said what became of a tool; none ran twice`,
+      `${known.size} runs have completed; ${decisions} decisions about a tool of which the outcome was unknown; none ran twice`,
     );
   } finally {
     await dispose();

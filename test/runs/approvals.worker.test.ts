@@ -20,7 +20,7 @@ const resolve = (id: unknown, body: Json, key?: string): Promise<Response> =>
   send("POST", `/v1/checkpoints/${id as string}:resolve`, body, key);
 
 /** A run that waits for an approval, with its checkpoint. */
-async function asked(
+async function pause(
   test: string,
   more: Json = {},
   plan = [[refund(5)], "Refunded."],
@@ -38,8 +38,8 @@ const ended = async (id: unknown): Promise<Json> =>
     .then(() => json("GET", `/v1/runs/${id as string}`));
 
 describe("an approval", () => {
-  it("is asked for before a tool that may change something runs, and given once", async () => {
-    const { waiting, checkpoint } = await asked("approved");
+  it("comes before a tool that may change something runs, and holds once", async () => {
+    const { waiting, checkpoint } = await pause("approved");
     expect(checkpoint).toMatchObject({
       kind: "approval",
       status: "open",
@@ -60,7 +60,7 @@ describe("an approval", () => {
   });
 
   it("that is denied runs nothing, and the model reads why", async () => {
-    const { waiting, checkpoint } = await asked("denied");
+    const { waiting, checkpoint } = await pause("denied");
     await resolve(checkpoint.id, { decision: "deny", reason: "Too much." });
     expect(await ended(waiting.id)).toMatchObject({ status: "completed" });
     expect(await toolLog("denied")).toEqual([]);
@@ -70,7 +70,7 @@ describe("an approval", () => {
   });
 
   it("with other arguments runs those, and the model reads that", async () => {
-    const { waiting, checkpoint } = await asked("edited");
+    const { waiting, checkpoint } = await pause("edited");
     const wrong = await resolve(checkpoint.id, { decision: "edit", arguments: { n: "five" } });
     expect([wrong.status, await wrong.json()]).toMatchObject([400, { error: { details: { param: "arguments" } } }]);
     await resolve(checkpoint.id, { decision: "edit", arguments: { n: 3 } });
@@ -103,7 +103,7 @@ describe("an approval", () => {
 
   it("of another is not given by the key that has started the run", async () => {
     const policy = [{ tool: "ref*", do: "ask", approver: "other" }];
-    const { waiting, checkpoint } = await asked("other", { policy });
+    const { waiting, checkpoint } = await pause("other", { policy });
     expect((await resolve(checkpoint.id, { decision: "approve" })).status).toBe(403);
     const key = await send("POST", "/v1/keys", { name: "approver", ttl_s: 600, scopes: ["runs:approve"] });
     const { secret } = (await key.json()) as { secret: string };
@@ -115,7 +115,7 @@ describe("an approval", () => {
     [{ tool: "refund", when: { field: "n", op: "lte", value: 5 }, do: "allow" }, "completed"],
     [{ tool: "refund", when: { field: "n", op: "lt", value: 5 }, do: "allow" }, "waiting_for_approval"],
     [{ tool: "*", do: "deny" }, "completed"],
-  ])("is asked for where the policy says so: %j", async (rule, status) => {
+  ])("is needed where the policy says so: %j", async (rule, status) => {
     const test = `policy-${status}-${rule.do}-${JSON.stringify(rule).length}`;
     const done = await run({
       input: writePlan([[refund(5)], "Over."]),
@@ -126,7 +126,7 @@ describe("an approval", () => {
     expect(await toolLog(test)).toHaveLength(status === "completed" && rule.do === "allow" ? 1 : 0);
   });
 
-  it("for a tool of the client is asked for first, and then its result", async () => {
+  it("for a tool of the client comes first, and then its result", async () => {
     const tools = [clientTool("refund", { parameters: {}, policy: "ask" })];
     const waiting = await run({ input: writePlan([[refund(5)], "Refunded."]), tools });
     expect(waiting.status).toBe("waiting_for_approval");
@@ -160,7 +160,7 @@ it("two results for one call are refused together", async () => {
 });
 
 it("of two decisions at once there is one, and of two results", async () => {
-  const { waiting, checkpoint } = await asked("at-once");
+  const { waiting, checkpoint } = await pause("at-once");
   const both = await Promise.all([
     resolve(checkpoint.id, { decision: "approve" }),
     resolve(checkpoint.id, { decision: "deny" }),

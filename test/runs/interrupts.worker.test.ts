@@ -69,7 +69,7 @@ describe("an interruption", () => {
     ["discard", []],
     ["save_partial", ["Said"]],
     ["save_marked", ["Said", "[interrupted]"]],
-  ])("of a reply that is under way treats what there is of it as asked for: %s", async (behavior, words) => {
+  ])("of a reply that is under way treats what there is of it as `behavior` says: %s", async (behavior, words) => {
     const { id, reading } = await stalled();
     const interrupted = await verb(id, "interrupt", { behavior });
     expect(interrupted).toMatchObject({ status: "interrupted" });

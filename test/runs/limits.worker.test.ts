@@ -86,7 +86,7 @@ describe("a limit", () => {
   it.each([
     ["result", { status: "completed" }],
     ["fail", { status: "failed", error: { code: "provider.timeout" } }],
-  ])("of a client's time has the model told, or ends the run: %s", async (on_timeout, expected) => {
+  ])("of a client's time gives the call a result, or ends the run: %s", async (on_timeout, expected) => {
     const tools = [clientTool("look", { parameters: {}, timeout_ms: 1, on_timeout })];
     const waiting = await run({ input: writePlan([[look(1)], "Over."]), tools });
     await expect

@@ -15,7 +15,7 @@ beforeAll(async () => {
   await json("PUT", "/v1/secrets/ELSEWHERE", { value: "other-token", hosts: ["*.elsewhere.example"] });
 });
 
-it("a webhook gets its secrets and a signature that holds, and nobody else sees them", async () => {
+it("a webhook gets its secrets and a signature that holds, and no reader of the run sees them", async () => {
   const tools = [
     notify("signed/echo", { secret: "SIGNING", headers: { authorization: { secret: "TOKEN", prefix: "Bearer " } } }),
   ];

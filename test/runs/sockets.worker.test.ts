@@ -27,8 +27,8 @@ it("a run is created, answered, decided about and followed over sockets, also by
   expect(call).toMatchObject({ id: "r1", name: "weather", arguments: '{"city":"Lyon"}' });
   expect(await client.type("run.waiting")).toMatchObject({ status: "waiting_for_tool" });
   client.say({ type: "tool.result", id: "t", run_id: started.run_id, execution_id: call.execution_id, content: "sun" });
-  const asked = await client.type("checkpoint.created");
-  const { checkpoint } = asked as unknown as { checkpoint: { id: string } };
+  const created = await client.type("checkpoint.created");
+  const { checkpoint } = created as unknown as { checkpoint: { id: string } };
   client.say({ type: "checkpoint.resolve", id: "c", checkpoint_id: checkpoint.id, decision: "approve" });
   expect(await client.type("run.completed")).toMatchObject({ id: "r1", run: { status: "completed" } });
   const seen = await listener.hears(({ event }) => event?.type === "run.completed");

@@ -5,10 +5,10 @@ import { UrlRefusal } from "../../src/runs/tools/public-url.ts";
 import { answerTool } from "../fake/tools.ts";
 import { TOOLS } from "../support/runs/client.ts";
 
-const asked: string[] = [];
+const fetched: string[] = [];
 const answer: typeof fetch = async (input, init) => {
   const request = new Request(input, init);
-  asked.push(request.url);
+  fetched.push(request.url);
   return await answerTool(request);
 };
 const network: ToolNetwork = {
@@ -31,11 +31,11 @@ describe("web_fetch", () => {
 
   it("follows a redirect to a host that may be fetched, and to no other", async () => {
     expect((await read(`${TOOLS}/fetched/elsewhere`)).text).toContain("Rhone");
-    asked.length = 0;
+    fetched.length = 0;
     await expect(read(`${TOOLS}/fetched/elsewhere`, ["tools.example.com"])).rejects.toThrow(
       new UrlRefusal("expected a URL of tools.example.com"),
     );
-    expect(asked).toEqual([`${TOOLS}/fetched/elsewhere`]);
+    expect(fetched).toEqual([`${TOOLS}/fetched/elsewhere`]);
   });
 
   it.each([
