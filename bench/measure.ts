@@ -16,8 +16,9 @@ export type Cell = LoadResult & {
 export type Pace = { seconds: number; cpuSeconds: number };
 
 const MIN_CALLS = 8;
-/** On a slow machine more calls than fit into its time, or what a process does at times is much of a cell. */
-const MIN_CPU_CALLS = 64;
+/** On a slow machine more calls than fit into its time, or what a process does at times is much of a cell: of short ones, of long ones. */
+const MIN_CPU_CALLS = 160;
+const MIN_LONG_CPU_CALLS = 48;
 /** The just-in-time compiler counts calls, not seconds. */
 const MIN_WARM_CALLS = 320;
 /** Calls per second, by route and scenario, from the previous cell or from a few calls before the first. */
@@ -63,7 +64,8 @@ export async function measure(
     if (succeeded === 0) throw new Error(error);
     rates.set(key, perSecond);
   }
-  const [seconds, minCalls] = scenario.withCpu === true ? [pace.cpuSeconds, MIN_CPU_CALLS] : [pace.seconds, MIN_CALLS];
+  const minCpuCalls = scenario.hasTranscript === true ? MIN_LONG_CPU_CALLS : MIN_CPU_CALLS;
+  const [seconds, minCalls] = scenario.withCpu === true ? [pace.cpuSeconds, minCpuCalls] : [pace.seconds, MIN_CALLS];
   const calls = fixedCalls ?? Math.max(Math.ceil(rates.get(key)! * seconds), concurrency, minCalls);
   const callers = await route.prepare(origins, answer, { calls, concurrency, more });
   try {

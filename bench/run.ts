@@ -55,8 +55,8 @@ export const FULL: RunLength = {
 };
 
 /**
- * After a session's last call come its alarm, five seconds later, and its eviction, ten seconds later: there are more
- * sessions in the warm-up than in any measurement. Milliseconds.
+ * Before a round. Five seconds after its last call a session has an alarm, after ten the local runtime evicts it and copies
+ * its write-ahead log: what was there before must not fall into the round. Milliseconds.
  */
 const SETTLE_MS = 11_000;
 
@@ -91,8 +91,10 @@ export async function run(servers: readonly Server[], length: RunLength, log: Lo
   const whole: Run = { length, upstream, running, routes: available, results, log };
   if (length.streams > 0) await measureOpenStreams(servers, whole);
   for (const route of available) await warmUpRoute(route, whole);
-  await sleep(SETTLE_MS);
-  for (let round = 0; round < length.rounds; round++) await measureRound(round, whole);
+  for (let round = 0; round < length.rounds; round++) {
+    await sleep(SETTLE_MS);
+    await measureRound(round, whole);
+  }
   if (running.has("rhone") && length.depths.length > 0) {
     log("a session's turn at depth");
     results.depths = await measureDepths(originsOf("rhone", whole), length.depths, length.samples);
