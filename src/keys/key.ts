@@ -86,7 +86,7 @@ export class Key {
         "INSERT INTO key (id, org, policy, payers, created_by, created_at) VALUES (?, ?, ?, ?, ?, ?)",
         id,
         org,
-        toStored(policy),
+        JSON.stringify(toStored(policy)),
         JSON.stringify(payers),
         createdBy,
         now,
@@ -145,7 +145,7 @@ export class Key {
     const policy = Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== null)) as Policy;
     requireSubset(policy, actor.policy);
     this.#storage.transact(() => {
-      this.#storage.sql("UPDATE key SET policy = ?", toStored(policy));
+      this.#storage.sql("UPDATE key SET policy = ?", JSON.stringify(toStored(policy)));
       this.#load();
       this.#enqueueAudit("key.changed", actor.keyId, changes);
     });
@@ -203,14 +203,14 @@ export class Key {
 
   #load(): void {
     [this.#row] = this.#storage.sql<Row>("SELECT * FROM key");
-    this.#policy = this.#row === undefined ? undefined : fromStored(this.#row.policy);
+    this.#policy = this.#row === undefined ? undefined : readStoredPolicy(JSON.parse(this.#row.policy) as StoredPolicy);
   }
 
   /** Enqueues the audit event with the key's entry for lists of keys. Runs in the change's transaction. */
   #enqueueAudit(action: AuditEvent["action"], actor: string, details: object): void {
     const { id, org, policy, createdBy, createdAt, revokedAt, hint } = this.state;
     const { name, expires_at: expiresAt } = policy;
-    const listed = { id, org, name, policy, hint, createdBy, createdAt };
+    const listed = { id, org, name, policy: toStored(policy), hint, createdBy, createdAt };
     enqueueAudit(this.#storage.sql, {
       at: this.#now(),
       org,
@@ -238,11 +238,12 @@ export const invalidKey = (): GatewayError => new GatewayError("auth.invalid", "
 const expiredKey = (message: string): GatewayError => new GatewayError("auth.expired", message);
 const keyNotFound = (): GatewayError => new GatewayError("object.not_found", "there is no such key");
 
+type StoredPolicy = Policy & { scope_set?: number };
+
 /** The stored form of a policy says of which scopes its list was made. */
-const toStored = (policy: Policy): string => JSON.stringify({ ...policy, scope_set: SCOPE_SET });
+const toStored = (policy: Policy): StoredPolicy => ({ ...policy, scope_set: SCOPE_SET });
 
 /** A key made before a scope existed may do what it could do without. */
-function fromStored(text: string): Policy {
-  const { scope_set: known = 0, ...policy } = JSON.parse(text) as Policy & { scope_set?: number };
+export function readStoredPolicy({ scope_set: known = 0, ...policy }: StoredPolicy): Policy {
   return { ...policy, scopes: withLaterScopes(policy.scopes, known) };
 }

@@ -4,7 +4,7 @@ import { GatewayError, invalid } from "../../canonical/error.ts";
 import { unwrap } from "../../canonical/rpc-error.ts";
 import { ADMIN_KEY_ID } from "../../keys/authenticate.ts";
 import type { Caller } from "../../keys/caller.ts";
-import type { Actor, KeyState } from "../../keys/key.ts";
+import { type Actor, type KeyState, readStoredPolicy } from "../../keys/key.ts";
 import {
   policyChangesSchema,
   requireSubset,
@@ -125,7 +125,7 @@ export function keyRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.list, async (c) => {
     const { limit, after } = c.req.valid("query");
     const found = await listKeys(c.env.DB, c.var.caller.org, { limit: limit + 1, after });
-    const all = found.map((one) => toApiKey({ ...one, policy: one.policy as Policy, payers: [] }));
+    const all = found.map((one) => toApiKey({ ...one, policy: readStoredPolicy(one.policy as Policy), payers: [] }));
     return c.json(toPage(all, limit), 200);
   });
   app.openapi(routes.get, async (c) => c.json(toApiKey(await found(c, c.req.valid("param").id)), 200));
