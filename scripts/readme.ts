@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,7 +23,15 @@ healthy() {
 }`;
 
 /** The pages whose commands run, in this order: the first starts the gateway. */
-const PAGES = ["README.md", "docs/agents.md", "docs/safety.md", "docs/runs.md", "docs/tools.md", "docs/approvals.md"];
+const PAGES = [
+  "README.md",
+  "docs/agents.md",
+  "docs/safety.md",
+  "docs/runs.md",
+  "docs/tools.md",
+  "docs/approvals.md",
+  "docs/webhooks.md",
+];
 
 /**
  * Runs the commands of the pages as they are written, in order, in one shell, and ends at the first that fails.
@@ -34,15 +43,20 @@ const PAGES = ["README.md", "docs/agents.md", "docs/safety.md", "docs/runs.md", 
  * - any other fence  is not run.
  *
  * The gateway gets a free port, a new state directory and a new key: `PORT`, `RHONE_STATE_DIR` and `RHONE_ADMIN_KEY` are
- * exported, and `127.0.0.1:8787` in a block is replaced by that port. A curl that receives an error status fails.
+ * exported, and `127.0.0.1:8787` in a block is replaced by that port. `127.0.0.1:9000` stands for a receiver that it may
+ * reach, and is replaced likewise. A curl that receives an error status fails.
  */
 await runScript(async () => {
   const port = await freePort();
+  const receiver = await freePort();
   const dir = mkdtempSync(join(tmpdir(), "rhone-readme-"));
   process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
   const blocks = PAGES.flatMap((page) => {
     const text = readFileSync(join(PROJECT, page), "utf8");
-    const found = blocksOf(page, text.replaceAll(/(127\.0\.0\.1|localhost):8787/g, `127.0.0.1:${port}`));
+    const placed = text
+      .replaceAll(/(127\.0\.0\.1|localhost):8787/g, `127.0.0.1:${port}`)
+      .replaceAll("127.0.0.1:9000", `127.0.0.1:${receiver}`);
+    const found = blocksOf(page, placed);
     if (found.length === 0)
       throw new UserError(`${page}: expected a block fenced as \`\`\`sh, \`\`\`js run or \`\`\`python run`);
     return found;
@@ -59,6 +73,8 @@ await runScript(async () => {
       PORT: String(port),
       RHONE_STATE_DIR: join(dir, "state"),
       RHONE_ADMIN_KEY: makeAdminKey(),
+      RHONE_CREDENTIALS_KEY: randomBytes(32).toString("base64"),
+      RHONE_CONFIG: JSON.stringify({ tools: { origins: [`http://127.0.0.1:${receiver}`] } }),
       CURL_HOME: dir,
       PYTHON: process.env.PYTHON ?? "python3",
     },

@@ -6,7 +6,7 @@ import { ROOT, type SourceFile, sourcesOf } from "./support/source.ts";
 /** Floors of `src/` from the bottom. A file imports its own room and lower floors; rooms on one floor do not know one another. */
 const FLOORS: readonly (readonly string[])[] = [
   ["wire"],
-  ["canonical"],
+  ["canonical", "outbound"],
   ["dialects"],
   ["providers", "shield", "store"],
   ["session", "keys", "routing"],
@@ -24,7 +24,7 @@ const INNER_FLOORS: Record<string, readonly (readonly string[])[]> = {
   session: [["stream", "directory"], ["."], ["history"]],
   keys: [["budget"], ["."]],
   shield: [["detect"], ["."]],
-  runs: [["tools"], ["."]],
+  runs: [["tools"], ["state"], ["."]],
   gateway: [["output"], ["shield"], ["call"], ["upstream"], ["reply"], ["."], ["responses", "sockets"], ["session"]],
   http: [
     ["request", "openapi"],

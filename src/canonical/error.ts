@@ -40,6 +40,8 @@ type ErrorDetails = {
   status?: number;
   /** Sent as `retry-after`. */
   retryAfterSeconds?: number;
+  /** The run that the caller has to wait for, or to end. */
+  runId?: string;
   upstream?: UpstreamError;
   /** The error code of the caller's own API, where it has one that its SDKs read. */
   word?: string;
@@ -55,6 +57,7 @@ export class GatewayError extends Error {
   readonly status: number;
   readonly param?: string;
   readonly retryAfterSeconds?: number;
+  readonly runId?: string;
   readonly upstream?: UpstreamError;
   readonly word?: string;
   readonly isModelFault?: true;
@@ -66,6 +69,7 @@ export class GatewayError extends Error {
     this.status = details.status ?? ERROR_STATUS[code];
     if (details.param !== undefined) this.param = details.param;
     if (details.retryAfterSeconds !== undefined) this.retryAfterSeconds = details.retryAfterSeconds;
+    if (details.runId !== undefined) this.runId = details.runId;
     if (details.upstream !== undefined) this.upstream = details.upstream;
     if (details.word !== undefined) this.word = details.word;
     if (details.isModelFault) this.isModelFault = true;

@@ -5,7 +5,7 @@ import { logInternalError } from "./log-internal-error.ts";
  * A `GatewayError` as the JSON body of a response from a Durable Object to the Worker. An error thrown over RPC would lose
  * its code. Response bodies are passed as streams, so their size has no limit.
  */
-type RpcError = { code: ErrorCode; message: string; param?: string; status: number; word?: string };
+type RpcError = Pick<GatewayError, "code" | "message" | "param" | "status" | "word" | "retryAfterSeconds" | "runId">;
 
 /**
  * The response of `work`, or a response that stands for the error it throws. The cause of an `internal` error is logged
@@ -15,7 +15,7 @@ export async function toRpcResponse(objectId: string, work: () => Promise<Respon
   try {
     return await work();
   } catch (thrown) {
-    const { code, message, param, status, word, cause } = toGatewayError(thrown);
+    const { code, message, param, status, word, retryAfterSeconds, runId, cause } = toGatewayError(thrown);
     if (code === "internal") logInternalError(objectId, cause);
     const body: RpcError = {
       code,
@@ -23,6 +23,8 @@ export async function toRpcResponse(objectId: string, work: () => Promise<Respon
       status,
       ...(param !== undefined && { param }),
       ...(word !== undefined && { word }),
+      ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+      ...(runId !== undefined && { runId }),
     };
     return Response.json(body, { status, headers: { [ERROR_HEADER]: "error" } });
   }

@@ -166,6 +166,7 @@ const TAGS: Record<string, string> = {
   organizations: "Organisations",
   credentials: "An organisation's own credentials of providers",
   secrets: "Secrets of an organisation's tools",
+  webhooks: "Where messages about an organisation's runs are sent",
   routing: "The state of targets",
   records: "The record, where it is stored",
   gateway: "The gateway itself",

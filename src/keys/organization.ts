@@ -5,6 +5,7 @@ import type { Storage } from "../store/sql.ts";
 import { type Account, budgetsSchema, limitsSchema, timeZoneSchema } from "./budget/account.ts";
 import { LEDGER_MIGRATIONS } from "./budget/ledger.ts";
 import { TOOL_SECRETS_SCHEMA } from "./tool-secrets.ts";
+import { WEBHOOKS_SCHEMA } from "./webhooks.ts";
 
 /** A tag's name. Characters. */
 const tagSchema = z.string().min(1).max(64);
@@ -57,6 +58,7 @@ export const ORGANIZATION_MIGRATIONS: readonly string[] = [
      id TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL, created_at INTEGER NOT NULL, PRIMARY KEY (id, version)
    ) WITHOUT ROWID`,
   TOOL_SECRETS_SCHEMA,
+  WEBHOOKS_SCHEMA,
 ];
 
 /** An organisation: budgets and limits for all of its keys together, and its credentials. The default one needs no creation. */

@@ -14,6 +14,7 @@ import {
   type StoredProfile,
 } from "../keys/organization.ts";
 import { listToolSecrets, removeToolSecret, setToolSecret, type ToolSecret } from "../keys/tool-secrets.ts";
+import { listWebhooks, putWebhook, removeWebhook, type Webhook, type WebhookChange } from "../keys/webhooks.ts";
 import { migrate, type Storage } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
 import { AuditPublisher } from "./audit-publisher.ts";
@@ -110,6 +111,28 @@ export class OrganizationObject extends DurableObject {
   /** Resolves to whether there was a secret. Durable when it resolves. */
   async removeSecret(org: string, name: string, actor: string): Promise<boolean> {
     const wasRemoved = removeToolSecret(this.#storage, name, { org, actor, at: Date.now() });
+    await this.ctx.storage.sync();
+    await this.#publisher.publish();
+    return wasRemoved;
+  }
+
+  /** Where messages about the organisation's runs are sent; secrets are encrypted. */
+  webhooks(): Webhook[] {
+    return listWebhooks(this.#storage);
+  }
+
+  /** Adds or replaces a webhook. Resolves to false if there are too many. Durable when it resolves. */
+  async putWebhook(org: string, webhook: Webhook, by: WebhookChange): Promise<boolean> {
+    const isPut = putWebhook(this.#storage, webhook, { ...by, org, at: Date.now() });
+    await this.ctx.storage.sync();
+    await this.#publisher.publish();
+    return isPut;
+  }
+
+  /** Resolves to whether there was a webhook. Durable when it resolves. */
+  async removeWebhook(org: string, id: string, actor: string): Promise<boolean> {
+    const change = { org, actor, at: Date.now(), action: "webhook.removed" } as const;
+    const wasRemoved = removeWebhook(this.#storage, id, change);
     await this.ctx.storage.sync();
     await this.#publisher.publish();
     return wasRemoved;

@@ -1,14 +1,15 @@
 import type { ModelServices, ObjectLifetime, SessionState } from "../gateway/session/services.ts";
 import { screenResult } from "../gateway/shield/screen-text.ts";
+import { findToolSecret, subscribersIn } from "../platform/org-secrets.ts";
+import { outboundNetworkFor } from "../platform/outbound-network.ts";
 import { authenticateSocket } from "../platform/socket-auth.ts";
-import { toolNetworkFor } from "../platform/tool-network.ts";
-import { findToolSecret } from "../platform/tool-secrets.ts";
-import type { RunDefinition } from "../runs/definition.ts";
+import { Notifier } from "../runs/notifier.ts";
 import { RunEvents } from "../runs/run-events.ts";
-import { RunStore } from "../runs/run-store.ts";
 import { toApiCheckpoint } from "../runs/run-views.ts";
-import type { Run } from "../runs/run.ts";
 import type { RunServices } from "../runs/services.ts";
+import type { RunDefinition } from "../runs/state/definition.ts";
+import { RunStore } from "../runs/state/run-store.ts";
+import type { Run } from "../runs/state/run.ts";
 import type { EventBuffer } from "../session/stream/event-buffer.ts";
 import type { Storage } from "../store/sql.ts";
 import { SURFACES } from "../surfaces/index.ts";
@@ -23,15 +24,24 @@ type RunParts = {
   buffer: EventBuffer;
   env: Cloudflare.Env;
   definitionOf: (run: Run) => RunDefinition;
+  /** Sets the object's alarm. */
+  schedule: (ms: number) => void;
 };
 
 const NO_HEADERS = new Headers();
 
 /** Composes what runs need: rows, events, models, tools, their keys and their shields. */
-export function runServicesFor({ storage, state, models, lifetime, buffer, env, definitionOf }: RunParts): RunServices {
+export function runServicesFor(parts: RunParts): RunServices {
+  const { storage, state, models, lifetime, buffer, env, definitionOf, schedule } = parts;
   const { session, shield } = state;
   const { waitUntil } = lifetime;
-  const store = new RunStore(storage, () => ({ org: session.row.org, sessionId: session.row.id }));
+  const network = outboundNetworkFor(env);
+  const store = new RunStore(storage, {
+    owner: () => ({ org: session.row.org, sessionId: session.row.id }),
+    subscribersOf: (type) => notifier.subscribersOf(type),
+    now: lifetime.now,
+  });
+  const notifier = new Notifier({ store, network, lifetime, subscribers: subscribersIn(env, waitUntil) }, schedule);
   const events = new RunEvents(buffer, waitUntil);
   const restore: RunServices["restore"] = ({ args, step }, run, viewer = run) => {
     const call = store.listOf("step", run.id).find(({ n }) => n === step)?.call;
@@ -39,11 +49,12 @@ export function runServicesFor({ storage, state, models, lifetime, buffer, env, 
   };
   return {
     store,
+    notifier,
     events,
     state,
     models,
     lifetime,
-    network: toolNetworkFor(env),
+    network,
     findSecret: (org, name) => findToolSecret(env, org, name, waitUntil),
     authenticate: ({ org, keyId, address, sessionId }) =>
       authenticateSocket(

@@ -118,6 +118,7 @@ export class SessionServices {
       },
       closeSockets: () => this.sockets.closeAll(),
     };
+    const schedule = (ms: number): void => this.alarm.scheduleWithin(ms);
     this.runs = new RunEngine(
       runServicesFor({
         storage: { sql: this.sql, transact },
@@ -127,8 +128,9 @@ export class SessionServices {
         buffer: this.buffer,
         env,
         definitionOf: (run) => this.runs.definitionOf(run),
+        schedule,
       }),
-      (ms) => this.alarm.scheduleWithin(ms),
+      schedule,
     );
     this.sockets = new SessionSockets(
       {
@@ -181,6 +183,7 @@ export class SessionServices {
     this.outbox.scheduleCheck();
     await this.#ctx.storage.sync();
     this.outbox.send();
+    if (this.session.exists) this.runs.services.notifier.send(this.session.row.org);
   }
 
   /** Makes a response findable by the id its provider gave it. An id of the gateway's own contains its location. */

@@ -1,8 +1,8 @@
-import { concatBytes } from "../../wire/bytes.ts";
+import { concatBytes } from "../wire/bytes.ts";
 import { isAmongHosts, type Reach, requirePublic, UrlRefusal } from "./public-url.ts";
 
 /** How the tools of a deployment reach the network. */
-export type ToolNetwork = {
+export type OutboundNetwork = {
   reach: Reach;
   /** To a public address, or else refused by the platform. */
   fetchPublic: typeof fetch;
@@ -11,7 +11,7 @@ export type ToolNetwork = {
 };
 
 /** `isSent`: the request may have reached its receiver. */
-export class ToolFetchError extends Error {
+export class OutboundError extends Error {
   readonly isSent: boolean;
 
   constructor(message: string, { isSent, cause }: { isSent: boolean; cause?: unknown }) {
@@ -33,12 +33,12 @@ const CREDENTIALS = ["authorization", "cookie", "proxy-authorization", "x-api-ke
 /**
  * Fetches a URL that was given from outside. Each redirect is checked as the URL is, and only a GET follows one. `hosts`: the only ones
  * that may be fetched; absent: any public one. At most `maxBytes` are read, as they are after decompression: a small answer may be a
- * large one. Throws `UrlRefusal`, `ToolFetchError`, and the signal's reason.
+ * large one. Throws `UrlRefusal`, `OutboundError`, and the signal's reason.
  */
 export async function fetchBounded(
   target: string,
   { maxBytes, signal, hosts, ...init }: RequestInit & BoundedOptions,
-  network: ToolNetwork,
+  network: OutboundNetwork,
 ): Promise<BoundedAnswer> {
   const headers = new Headers(init.headers);
   let url = requireAllowed(target, hosts, network);
@@ -55,20 +55,24 @@ export async function fetchBounded(
   }
 }
 
-function requireAllowed(target: string, hosts: readonly string[] | undefined, { reach }: ToolNetwork): URL {
+function requireAllowed(target: string, hosts: readonly string[] | undefined, { reach }: OutboundNetwork): URL {
   const url = requirePublic(target, reach);
   if (hosts !== undefined && !isAmongHosts(url, hosts)) throw new UrlRefusal(`expected a URL of ${hosts.join(", ")}`);
   return url;
 }
 
-async function send(url: URL, init: RequestInit & { signal: AbortSignal }, network: ToolNetwork): Promise<Response> {
+async function send(
+  url: URL,
+  init: RequestInit & { signal: AbortSignal },
+  network: OutboundNetwork,
+): Promise<Response> {
   const fetching = network.reach.registered.has(url.origin) ? network.fetchRegistered : network.fetchPublic;
   try {
     return await fetching(url.href, init);
   } catch (cause) {
     init.signal.throwIfAborted();
     // Whether a request has left before its connection broke is not known.
-    throw new ToolFetchError(`${url.host} could not be reached`, { isSent: true, cause });
+    throw new OutboundError(`${url.host} could not be reached`, { isSent: true, cause });
   }
 }
 
@@ -84,7 +88,7 @@ async function read(
   for (;;) {
     const { done, value } = await reader.read().catch((cause: unknown) => {
       signal.throwIfAborted();
-      throw new ToolFetchError("the answer broke off", { isSent: true, cause });
+      throw new OutboundError("the answer broke off", { isSent: true, cause });
     });
     if (done) break;
     const rest = maxBytes - size;

@@ -1,13 +1,13 @@
-import type { ToolNetwork } from "../runs/tools/bounded-fetch.ts";
+import type { OutboundNetwork } from "../outbound/bounded-fetch.ts";
 import { getIsolateRouter } from "./router.ts";
 
 /**
  * How tools reach the network: public addresses only, which the platform sees to (docs/tools.md), and the origins that the deployment has
  * registered (`tools.origins` in RHONE_CONFIG).
  */
-export function toolNetworkFor(
+export function outboundNetworkFor(
   env: Pick<Cloudflare.Env, "PUBLIC_NETWORK" | "NETWORK" | "RHONE_CONFIG" | "BLOBS">,
-): ToolNetwork {
+): OutboundNetwork {
   return {
     get reach() {
       return getIsolateRouter(env).config.tools;

@@ -3,9 +3,10 @@ import type { ScreenedResult } from "../gateway/shield/screen-text.ts";
 import { sha256 } from "../wire/hash.ts";
 import { newId } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
-import { effectOf, type RunDefinition, type RunTool, schemaOf } from "./definition.ts";
-import { judgeCall, type ToolVerdict } from "./policy.ts";
-import type { Execution, ExecutionStatus, Run, RunCheckpoint } from "./run.ts";
+import { aboutExecution, digestTool, openCheckpoint } from "./state/checkpoint.ts";
+import { effectOf, type RunDefinition, type RunTool, schemaOf } from "./state/definition.ts";
+import { judgeCall, type ToolVerdict } from "./state/policy.ts";
+import type { Execution, ExecutionStatus, Run, RunCheckpoint } from "./state/run.ts";
 import { readArguments } from "./tools/arguments.ts";
 import { toShown } from "./tools/shown-result.ts";
 
@@ -80,7 +81,10 @@ export function planBatch(
     }
     const isHeld = verdict.do === "ask" && !approved.has(base.definition);
     executions.push({ ...base, ...(isHeld ? { status: "awaiting_approval" } : toOpen(tool!, now)) });
-    if (isHeld) checkpoints.push(toApproval(run, executions.at(-1)!, verdict, { now, objectId }));
+    if (!isHeld) continue;
+    const { expiresSeconds, approver } = verdict;
+    const matter = { kind: "approval", approver, expiresSeconds, ...aboutExecution(base, definition) } as const;
+    checkpoints.push(openCheckpoint(run, matter, { now, objectId }));
   }
   return { executions, checkpoints, isStuck };
 }
@@ -120,45 +124,6 @@ export function toOpen(tool: RunTool, now: number): Pick<Execution, "status"> & 
   return { status: "awaiting_client", ...(tool.timeout_ms !== undefined && { dueAt: now + tool.timeout_ms }) };
 }
 
-const toApproval = (
-  run: Run,
-  { id, name, definition, digest }: Execution,
-  { expiresSeconds, approver }: ToolVerdict,
-  { now, objectId }: { now: number; objectId: string },
-): RunCheckpoint => ({
-  id: newId("ckpt", now, objectId),
-  run: run.id,
-  revision: 0,
-  kind: "approval",
-  status: "open",
-  execution: id,
-  approver,
-  bound: { keyId: run.keyId, tool: name, definition, digest },
-  createdAt: now,
-  expiresAt: now + expiresSeconds * 1000,
-});
-
-/** How long a person may take to say what became of an execution. Milliseconds. */
-const UNKNOWN_EXPIRY_MS = 30 * 86_400_000;
-
-/** Where an execution of which is not known whether it has happened waits for a person who knows. */
-export const toUnknownCheckpoint = (
-  run: Run,
-  { id, name, definition, digest }: Execution,
-  { now, objectId }: { now: number; objectId: string },
-): RunCheckpoint => ({
-  id: newId("ckpt", now, objectId),
-  run: run.id,
-  revision: 0,
-  kind: "unknown",
-  status: "open",
-  execution: id,
-  approver: "any",
-  bound: { keyId: run.keyId, tool: name, definition, digest },
-  createdAt: now,
-  expiresAt: now + UNKNOWN_EXPIRY_MS,
-});
-
 /** An execution with its result. */
 export const settleExecution = (
   execution: Execution,
@@ -180,8 +145,6 @@ export const toScreened = (
   ...(isDenied ? { status: "failed", isError: true } : given),
   ...(safety && { safety }),
 });
-
-export const digestTool = (tool: RunTool): string => sha256(JSON.stringify(tool));
 
 /** The results of a step as the next one's input, in the order of its calls: every call has one. */
 export const toResultBlocks = (executions: readonly Execution[]): JsonObject[] =>

@@ -1,18 +1,18 @@
+import { OutboundError, type OutboundNetwork } from "../outbound/bounded-fetch.ts";
+import { UrlRefusal } from "../outbound/public-url.ts";
 import { tryParseJson, isObject } from "../wire/json.ts";
 import { sleep } from "../wire/time.ts";
-import type { RunTool } from "./definition.ts";
-import type { Effect } from "./policy.ts";
-import type { Execution, ExecutionStatus } from "./run.ts";
-import { ToolFetchError, type ToolNetwork } from "./tools/bounded-fetch.ts";
+import type { RunTool } from "./state/definition.ts";
+import type { Effect } from "./state/policy.ts";
+import type { Execution, ExecutionStatus } from "./state/run.ts";
 import { callWebhook, type HttpTool } from "./tools/http-tool.ts";
 import { NATIVE_TOOLS, type ToolOutput } from "./tools/native-tools.ts";
-import { UrlRefusal } from "./tools/public-url.ts";
 
 /** What an execution has come to. `text`: for the model. */
 export type Executed = { status: ExecutionStatus; text: string; isError: boolean };
 
 type Surroundings = {
-  network: ToolNetwork;
+  network: OutboundNetwork;
   now: () => number;
   /** Aborts with `STOPPED` where the run ends, or is interrupted. */
   signal: AbortSignal;
@@ -51,7 +51,7 @@ export async function executeTool(
         continue;
       return { status: isError ? "failed" : "succeeded", text, isError };
     } catch (thrown) {
-      const isPassing = isRepeatable(execution.effect) && thrown instanceof ToolFetchError;
+      const isPassing = isRepeatable(execution.effect) && thrown instanceof OutboundError;
       if (isPassing && tries < MAX_TRIES && (await pauseAfter(tries, signal))) continue;
       if (surroundings.signal.aborted) return failedAs("cancelled", STOPPED_TEXT);
       return toFailure(thrown, execution.effect, timeout.aborted ? timeoutMs : undefined);
@@ -62,10 +62,10 @@ export async function executeTool(
 /** What an execution has come to that did not return. `lateMs`: it took longer than that. */
 function toFailure(thrown: unknown, effect: Effect, lateMs: number | undefined): Executed {
   if (thrown instanceof UrlRefusal) return failedAs("failed", `The URL is refused: ${thrown.message}.`);
-  const isLost = lateMs !== undefined || thrown instanceof ToolFetchError;
+  const isLost = lateMs !== undefined || thrown instanceof OutboundError;
   if (isLost && !isRepeatable(effect)) return failedAs("unknown", "Whether the tool has run is not known.");
   if (lateMs !== undefined) return failedAs("timed_out", `The tool did not answer within ${lateMs / 1000} s.`);
-  return failedAs("failed", thrown instanceof ToolFetchError ? `${thrown.message}.` : "The tool failed.");
+  return failedAs("failed", thrown instanceof OutboundError ? `${thrown.message}.` : "The tool failed.");
 }
 
 /** Waits before another try; false: there is no time for one. */

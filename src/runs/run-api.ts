@@ -6,7 +6,6 @@ import { validate } from "../surfaces/validate.ts";
 import { readRpcText } from "../wire/bytes.ts";
 import { withPrefix } from "../wire/id.ts";
 import { isObject, type JsonObject, parseJson } from "../wire/json.ts";
-import type { RunTool } from "./definition.ts";
 import { toCallText } from "./model-call.ts";
 import {
   interrupt,
@@ -19,7 +18,8 @@ import {
 import type { NewRun, RunEngine } from "./run-engine.ts";
 import { openOf } from "./run-gates.ts";
 import { toApiCheckpoint, toApiExecution, toApiStep } from "./run-views.ts";
-import { hasEnded, type Run } from "./run.ts";
+import type { RunTool } from "./state/definition.ts";
+import { hasEnded, type Run } from "./state/run.ts";
 
 /** An operation on a run or a checkpoint. Member names cross RPC. `body`: the request's text. */
 export type RunCommand =

@@ -6,11 +6,12 @@ import { block } from "../surfaces/native-schemas.ts";
 import { rhoneRequest } from "../surfaces/rhone.ts";
 import { sha256 } from "../wire/hash.ts";
 import type { Json, JsonObject } from "../wire/json.ts";
-import { digestTool, settleExecution, toOpen, toScreened } from "./batch.ts";
-import { type RunLimits, runLimits, type RunTool, schemaOf } from "./definition.ts";
+import { settleExecution, toOpen, toScreened } from "./batch.ts";
 import type { RunEngine } from "./run-engine.ts";
 import { mayGoOn } from "./run-gates.ts";
 import { toApiCheckpoint, toCompleted, toToolCall } from "./run-views.ts";
+import { isBound } from "./state/checkpoint.ts";
+import { type RunLimits, runLimits, type RunTool, schemaOf } from "./state/definition.ts";
 import {
   type ResolvedDecision,
   DECISIONS,
@@ -20,7 +21,7 @@ import {
   isWaiting,
   type Run,
   type RunCheckpoint,
-} from "./run.ts";
+} from "./state/run.ts";
 import { readArguments } from "./tools/arguments.ts";
 import { addItems, inputItems, settleStep } from "./unfinished.ts";
 
@@ -263,8 +264,9 @@ function decide(
   const { store, lifetime } = engine.services;
   const now = lifetime.now();
   const execution = store.find("execution", id!)!;
-  const tool = engine.definitionOf(engine.require(run)).tools.find(({ name }) => name === bound.tool);
-  if (tool === undefined || !isBound(execution, tool, bound) || isSettled(execution))
+  const { tools, policy } = engine.definitionOf(engine.require(run));
+  const tool = tools.find(({ name }) => name === bound.tool);
+  if (tool === undefined || !isBound(execution, { tool, policy }, bound) || isSettled(execution))
     throw conflict("id", "the call is no longer the one for which the checkpoint was made");
   const failAs = (status: "denied" | "failed", text: string): Execution =>
     settleExecution(execution, { status, text, isError: true }, now);
@@ -285,10 +287,6 @@ function decide(
     }
   }
 }
-
-/** Whether an execution and its tool are, byte for byte, those of a checkpoint. */
-const isBound = ({ args, digest }: Execution, tool: RunTool, bound: RunCheckpoint["bound"]): boolean =>
-  digestTool(tool) === bound.definition && digest === bound.digest && sha256(args) === bound.digest;
 
 const explained = (what: string, reason: string): string => (reason === "" ? `${what}.` : `${what}: ${reason}`);
 

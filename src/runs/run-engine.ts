@@ -6,15 +6,15 @@ import { SURFACES } from "../surfaces/index.ts";
 import { parseRequest, readMembers } from "../surfaces/request.ts";
 import { withPrefix } from "../wire/id.ts";
 import { type Json, type JsonObject, parseJson } from "../wire/json.ts";
-import { readRunRequest, type RunDefinition, type RunLimits } from "./definition.ts";
 import { STOPPED } from "./execute-tool.ts";
 import { toCallText } from "./model-call.ts";
 import type { RunEvent } from "./run-events.ts";
 import { mayGoOn, nextDueOf, openOf } from "./run-gates.ts";
 import { afterRestart, RunLoop, toRunError } from "./run-loop.ts";
 import { toApiRun } from "./run-views.ts";
-import { hasEnded, isWaiting, type LiveRun, type Run, type Stop } from "./run.ts";
 import type { RunServices } from "./services.ts";
+import { readRunRequest, type RunDefinition, type RunLimits } from "./state/definition.ts";
+import { hasEnded, isWaiting, type LiveRun, type Run, type Stop } from "./state/run.ts";
 import { requireSecrets } from "./tool-secrets.ts";
 import { keepResults, settleStep } from "./unfinished.ts";
 
@@ -187,6 +187,7 @@ export class RunEngine {
   }
 
   async cancel(run: Run): Promise<void> {
+    await this.services.notifier.refresh(run.org);
     await this.stop(run, "cancel");
     if (hasEnded(run)) return;
     await this.#finish(run, { status: "cancelled", stopReason: "cancelled" });
@@ -194,7 +195,8 @@ export class RunEngine {
 
   /** Goes on with the runs that a restart has interrupted, and with waiting ones that have something to do. */
   recover(): void {
-    const { store, lifetime } = this.services;
+    const { store, lifetime, notifier } = this.services;
+    notifier.recover();
     for (const run of this.#listOpen("queued", "running")) {
       run.stalls++;
       if (run.runningSince !== undefined) delete run.runningSince;
@@ -227,7 +229,9 @@ export class RunEngine {
 
   /** Goes on with waiting runs of which something is overdue, and schedules the next time. */
   wake(): void {
-    const now = this.services.lifetime.now();
+    const { lifetime, notifier, state } = this.services;
+    const now = lifetime.now();
+    notifier.send(state.session.row.org);
     for (const run of this.#listOpen(...WAITING)) {
       const due = nextDueOf(run, this.services.store);
       if (due <= now || mayGoOn(run, this.services.store)) this.start(run);
@@ -236,12 +240,13 @@ export class RunEngine {
   }
 
   async #run(live: LiveRun): Promise<void> {
-    const { state, store, lifetime } = this.services;
+    const { state, store, lifetime, notifier } = this.services;
     const { run, definition, controller } = live;
     let release: (() => void) | undefined;
     let timer: ReturnType<typeof setTimeout> | undefined;
     try {
       release = await state.lease.acquireClaimed(controller.signal);
+      await notifier.refresh(run.org);
       const other = this.#listOpen(...CLAIMING).find((one) => one.id !== run.id && isWaiting(one));
       if (other !== undefined) throw busyWith(other);
       run.status = "running";
@@ -331,4 +336,5 @@ const frozenId = (run: string): string => `${run}/frozen`;
 const busyWith = ({ id }: Pick<Run, "id">): GatewayError =>
   new GatewayError("session.busy", `the session belongs to the run ${id} until that has ended`, {
     retryAfterSeconds: 5,
+    runId: id,
   });

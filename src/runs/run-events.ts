@@ -3,7 +3,7 @@ import { keepAlive } from "../gateway/output/keep-alive.ts";
 import { EVENT_STREAM } from "../gateway/reply/headers.ts";
 import type { EventBuffer } from "../session/stream/event-buffer.ts";
 import { encodeUtf8 } from "../wire/bytes.ts";
-import type { Run } from "./run.ts";
+import type { Run } from "./state/run.ts";
 
 /** After a restart, events go on with numbers that no client has seen: those of the newest events may be lost. */
 const LOST_EVENTS = 100_000;

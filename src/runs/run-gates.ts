@@ -1,14 +1,13 @@
 import { GatewayError } from "../canonical/error.ts";
 import { type Disposition, severestOf } from "../shield/profile.ts";
 import type { SafetyRecord } from "../store/records.ts";
-import { newId } from "../wire/id.ts";
-import { settleExecution, toUnknownCheckpoint } from "./batch.ts";
-import type { RunDefinition } from "./definition.ts";
-import { toLimitCheckpoint } from "./run-limits.ts";
-import type { RunStore } from "./run-store.ts";
+import { settleExecution } from "./batch.ts";
 import { toCompleted } from "./run-views.ts";
-import type { Execution, ExecutionStatus, LiveRun, Run, RunCheckpoint, StopReason } from "./run.ts";
 import type { RunServices } from "./services.ts";
+import { aboutExecution, openCheckpoint } from "./state/checkpoint.ts";
+import type { RunDefinition } from "./state/definition.ts";
+import type { RunStore } from "./state/run-store.ts";
+import type { Execution, ExecutionStatus, LiveRun, Run, RunCheckpoint, StopReason } from "./state/run.ts";
 
 /** Where a run waits for a person, or for its client: what is put to them, and what follows when they take too long. */
 export class RunGates {
@@ -34,11 +33,12 @@ export class RunGates {
   }
 
   /** Puts to a person what the shield holds back. */
-  hold(held: HeldText): void {
-    this.#open(toSafetyCheckpoint(this.#run, held, this.#stamp));
+  hold({ digest, safety }: HeldText): void {
+    this.#open({ kind: "safety", bound: { digest }, safety });
   }
 
-  #open(checkpoint: RunCheckpoint): void {
+  #open(matter: Parameters<typeof openCheckpoint>[1]): void {
+    const checkpoint = openCheckpoint(this.#run, matter, this.#stamp);
     this.#services.store.put("checkpoint", checkpoint);
     this.#services.announce(this.#run, checkpoint);
   }
@@ -67,7 +67,7 @@ export class RunGates {
       events.emit(run, { type: "checkpoint.resolved", id: open.id, status: "expired" });
       return false;
     }
-    if (open === undefined) this.#open(toLimitCheckpoint(run, limit, this.#stamp));
+    if (open === undefined) this.#open({ kind: "limit", bound: { tool: limit } });
     return true;
   }
 
@@ -80,7 +80,7 @@ export class RunGates {
     );
     for (const execution of executions) {
       if (execution.status !== "unknown" || open.has(execution.id)) continue;
-      this.#open(toUnknownCheckpoint(run, execution, this.#stamp));
+      this.#open({ kind: "unknown", ...aboutExecution(execution, this.#live.definition) });
     }
   }
 
@@ -125,9 +125,6 @@ const toExpiredText = ({ status }: Execution): string =>
     ? "Whether this call has been made is not known."
     : "The approval of this call has expired: no person decided in time, so that it was not made.";
 
-/** How long a person may take to decide. Milliseconds. */
-const HOLD_EXPIRY_MS = 86_400_000;
-
 /** Whether the shield leaves it to a person, and to nothing else, whether something passes. */
 export const isHeldBack = (safety: SafetyRecord | undefined): safety is SafetyRecord =>
   safety?.mode === "enforce" &&
@@ -135,24 +132,6 @@ export const isHeldBack = (safety: SafetyRecord | undefined): safety is SafetyRe
 
 /** What is held back: by the digest of the text that was looked at, with what was found in it. */
 export type HeldText = { digest: string; safety: SafetyRecord };
-
-/** Where a person decides whether a text may pass, with what stands for the values in it. */
-export const toSafetyCheckpoint = (
-  run: Run,
-  { digest, safety }: HeldText,
-  { now, objectId }: { now: number; objectId: string },
-): RunCheckpoint => ({
-  id: newId("ckpt", now, objectId),
-  run: run.id,
-  revision: 0,
-  kind: "safety",
-  status: "open",
-  approver: "any",
-  bound: { keyId: run.keyId, digest },
-  safety,
-  createdAt: now,
-  expiresAt: now + HOLD_EXPIRY_MS,
-});
 
 /** The checkpoint for a text with this digest; undefined: nothing of it was held back. */
 export const findHold = (run: Run, digest: string, store: RunStore): RunCheckpoint | undefined =>

@@ -1,9 +1,5 @@
-import { newId } from "../wire/id.ts";
-import type { RunDefinition, RunTool } from "./definition.ts";
-import type { Run, RunCheckpoint, StopReason } from "./run.ts";
-
-/** How long a person may take to decide about a limit. Milliseconds. */
-const LIMIT_EXPIRY_MS = 86_400_000;
+import type { RunDefinition, RunTool } from "./state/definition.ts";
+import type { Run, StopReason } from "./state/run.ts";
 
 /** What the model is shown of a call that its run can no longer pay. */
 export const TOO_DEAR = "The run's limit of cost is reached (max_cost): this call was not made.";
@@ -24,20 +20,3 @@ export function refusalOf(isCutOff: boolean, limit: StopReason | undefined): str
   if (isCutOff) return "The reply was cut off: none of its calls was made.";
   return limit === undefined ? undefined : `The run's limit is reached (${limit}): this call was not made.`;
 }
-
-/** Where a person decides whether a run may have as much again. */
-export const toLimitCheckpoint = (
-  run: Run,
-  limit: StopReason,
-  { now, objectId }: { now: number; objectId: string },
-): RunCheckpoint => ({
-  id: newId("ckpt", now, objectId),
-  run: run.id,
-  revision: 0,
-  kind: "limit",
-  status: "open",
-  approver: "any",
-  bound: { keyId: run.keyId, tool: limit },
-  createdAt: now,
-  expiresAt: now + LIMIT_EXPIRY_MS,
-});

@@ -7,14 +7,14 @@ import { toTurn } from "../session/context.ts";
 import { sha256 } from "../wire/hash.ts";
 import { stringifyMember } from "../wire/json.ts";
 import { approvedIn, planBatch, settleExecution, toolCallsOf, toResultBlocks, toScreened } from "./batch.ts";
-import type { RunTool } from "./definition.ts";
 import { executeTool, isRepeatable } from "./execute-tool.ts";
 import { callModel, RunCostReached } from "./model-call.ts";
 import { findHold, type HeldText, isHeldBack, RunGates } from "./run-gates.ts";
 import { costsTooMuch, findLimit, refusalOf, TOO_DEAR } from "./run-limits.ts";
 import { toCompleted, toStarted, toToolCall } from "./run-views.ts";
-import { type Execution, isSettled, type LiveRun, type Run, type Step, type StopReason } from "./run.ts";
 import type { RunServices } from "./services.ts";
+import type { RunTool } from "./state/definition.ts";
+import { type Execution, isSettled, type LiveRun, type Run, type Step, type StopReason } from "./state/run.ts";
 import { withSecrets } from "./tool-secrets.ts";
 import { commitStep } from "./unfinished.ts";
 

@@ -2,9 +2,17 @@ import { encodeUsage } from "../dialects/native/usage.ts";
 import { toApiTime } from "../session/history/views.ts";
 import { type Json, type JsonObject, withoutUndefined } from "../wire/json.ts";
 import { cutText } from "../wire/surrogates.ts";
-import type { RunLimits } from "./definition.ts";
 import type { RunEvent } from "./run-events.ts";
-import { DECISIONS, type Execution, hasEnded, isSettled, type Run, type RunCheckpoint, type Step } from "./run.ts";
+import type { RunLimits } from "./state/definition.ts";
+import {
+  DECISIONS,
+  type Execution,
+  hasEnded,
+  isSettled,
+  type Run,
+  type RunCheckpoint,
+  type Step,
+} from "./state/run.ts";
 
 /** Characters of a result in an event. */
 const MAX_EVENT_RESULT = 16 * 1024;
@@ -91,6 +99,7 @@ export const toApiCheckpoint = (
     arguments: execution?.args,
     digest: checkpoint.bound.digest,
     definition: checkpoint.bound.definition,
+    policy: checkpoint.bound.policy,
     safety: checkpoint.safety,
     approver: checkpoint.approver,
     decided: checkpoint.decided && { ...checkpoint.decided, at: toApiTime(checkpoint.decided.at) },

@@ -1,19 +1,21 @@
 import type { ModelServices, ObjectLifetime, SessionState } from "../gateway/session/services.ts";
 import type { ScreenedResult } from "../gateway/shield/screen-text.ts";
 import type { Caller } from "../keys/caller.ts";
+import type { OutboundNetwork } from "../outbound/bounded-fetch.ts";
+import type { Notifier } from "./notifier.ts";
 import type { RunEvents } from "./run-events.ts";
-import type { RunStore } from "./run-store.ts";
-import type { Execution, Run, RunCheckpoint } from "./run.ts";
-import type { ToolNetwork } from "./tools/bounded-fetch.ts";
+import type { RunStore } from "./state/run-store.ts";
+import type { Execution, Run, RunCheckpoint } from "./state/run.ts";
 
 /** What runs use of their session's object. */
 export type RunServices = {
   store: RunStore;
+  notifier: Notifier;
   events: RunEvents;
   state: SessionState;
   models: ModelServices;
   lifetime: ObjectLifetime;
-  network: ToolNetwork;
+  network: OutboundNetwork;
   /** The organisation's secret of this name, with the hosts to which it may be sent. */
   findSecret: (org: string, name: string) => Promise<{ value: string; hosts: readonly string[] } | undefined>;
   /** The run's key as it is now. Throws `auth.*`. */

@@ -1,8 +1,8 @@
 import { invalid } from "../canonical/error.ts";
-import { type RunTool, secretsOf } from "./definition.ts";
+import { isAmongHosts, UrlRefusal } from "../outbound/public-url.ts";
 import type { RunServices } from "./services.ts";
+import { type RunTool, secretsOf } from "./state/definition.ts";
 import type { HttpTool } from "./tools/http-tool.ts";
-import { isAmongHosts, UrlRefusal } from "./tools/public-url.ts";
 
 type Webhook = Extract<RunTool, { type: "http" }>;
 

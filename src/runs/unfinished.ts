@@ -6,8 +6,8 @@ import { isObject, joinItems, type Json, parseJson } from "../wire/json.ts";
 import { settleExecution, toResultBlocks } from "./batch.ts";
 import type { RunEvent } from "./run-events.ts";
 import { toCompleted } from "./run-views.ts";
-import { type Execution, isSettled, type Run, type Step } from "./run.ts";
 import type { RunServices } from "./services.ts";
+import { type Execution, isSettled, type Run, type Step } from "./state/run.ts";
 
 const NO_ITEMS = { dialect: native.id, items: "", issuer: "" };
 

@@ -36,6 +36,11 @@ export type AuditEvent = {
     | "secret.set"
     | "secret.removed"
     | "credential.removed"
+    | "webhook.created"
+    | "webhook.changed"
+    | "webhook.rotated"
+    | "webhook.disabled"
+    | "webhook.removed"
     | "safety_profile.changed";
   /** Id of the changed key or organisation. */
   target: string;

@@ -44,6 +44,8 @@ export async function answerTool(request: Request): Promise<Response> {
       return tries === 1 ? await new Promise(() => {}) : new Response("At last.");
     case "failing-once":
       return tries === 1 ? new Response("Not now.", { status: 503 }) : new Response("At last.");
+    case "gone":
+      return new Response(null, { status: 410 });
     case "away":
       return new Response(null, { status: 302, headers: { location: "http://127.0.0.1/secret" } });
     default:

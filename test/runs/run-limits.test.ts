@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
-import { readRunRequest, type RunTool } from "../../src/runs/definition.ts";
 import { costsTooMuch } from "../../src/runs/run-limits.ts";
-import type { Run } from "../../src/runs/run.ts";
+import { readRunRequest, type RunTool } from "../../src/runs/state/definition.ts";
+import type { Run } from "../../src/runs/state/run.ts";
 
 it.each([
   [{ max_cost_micros_usd: 15 }, 5, false],

@@ -51,14 +51,15 @@ export function encodeError(error: GatewayError, requestId: string): JsonObject 
 }
 
 /**
- * Members of the error object. `details` has the field, the delay before a retry in seconds and the error of
- * the provider.
+ * Members of the error object. `details` has the field, the delay before a retry in seconds, the run that is in the way and the error
+ * of the provider.
  */
 export function errorMembers(error: GatewayError, requestId: string): JsonObject {
-  const { code, message, param, retryAfterSeconds, upstream } = error;
+  const { code, message, param, retryAfterSeconds, runId, upstream } = error;
   const details = withoutUndefined({
     param,
     retry_after_s: retryAfterSeconds,
+    run_id: runId,
     upstream: upstream && toUpstreamMembers(upstream),
   });
   return { code, message, retryable: isRetryable(error), details, request_id: requestId };

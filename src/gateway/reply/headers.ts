@@ -14,6 +14,7 @@ export function buildErrorResponse(surface: Surface, error: GatewayError, reques
   setRequestId(headers, requestId, surface);
   // Rounded up to whole seconds (RFC 9110), as clients parse an integer.
   if (error.retryAfterSeconds !== undefined) headers.set("retry-after", String(Math.ceil(error.retryAfterSeconds)));
+  if (error.runId !== undefined) headers.set("x-rhone-run-id", error.runId);
   // The SDKs of OpenAI and Anthropic retry every 5xx unless this header is set.
   if (error.status >= 500 && !isRetryable(error)) headers.set("x-should-retry", "false");
   const body = refusal?.bytes ?? JSON.stringify(surface.dialect.encodeError(error, requestId));

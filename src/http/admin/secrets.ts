@@ -4,7 +4,7 @@ import type { ToolSecret } from "../../keys/tool-secrets.ts";
 import { encrypt } from "../../keys/vault.ts";
 import { organizationStub } from "../../platform/key-stubs.ts";
 import { vaultKeysFor } from "../../platform/org-providers.ts";
-import { clearToolSecrets, secretContext } from "../../platform/tool-secrets.ts";
+import { clearToolSecrets, secretContext } from "../../platform/org-secrets.ts";
 import { listOf } from "../openapi/pages.ts";
 import { errorResponses, jsonBody, jsonResponse } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";

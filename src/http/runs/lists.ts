@@ -1,6 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { invalid } from "../../canonical/error.ts";
 import { encodeUsage } from "../../dialects/native/usage.ts";
+import { CHECKPOINT_STATUSES, RUN_STATUSES } from "../../runs/state/run.ts";
 import { listCheckpoints, listRunRecords } from "../../store/run-records.ts";
 import { withoutUndefined } from "../../wire/json.ts";
 import { pageOfIds, timeIn, toPage } from "../openapi/pages.ts";
@@ -12,18 +13,7 @@ const METADATA = "metadata.";
 
 /** Which runs are listed; all that is given must hold. */
 const runFilters = pageOfIds("run").extend({
-  status: z
-    .enum([
-      "queued",
-      "running",
-      "waiting_for_tool",
-      "waiting_for_approval",
-      "interrupted",
-      "completed",
-      "failed",
-      "cancelled",
-    ])
-    .optional(),
+  status: z.enum(RUN_STATUSES).optional(),
   session_id: z.string().optional(),
   key_id: z.string().optional(),
   created_after: z.string().optional(),
@@ -32,7 +22,7 @@ const runFilters = pageOfIds("run").extend({
 
 /** And which checkpoints. */
 const checkpointFilters = pageOfIds("ckpt").extend({
-  status: z.enum(["open", "approved", "denied", "edited", "answered", "expired", "cancelled"]).optional(),
+  status: z.enum(CHECKPOINT_STATUSES).optional(),
 });
 
 const routes = {

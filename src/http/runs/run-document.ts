@@ -1,6 +1,6 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
-import { runRequest } from "../../runs/definition.ts";
 import { interruptRequest, replayRunRequest, resumeRequest } from "../../runs/run-commands.ts";
+import { runRequest } from "../../runs/state/definition.ts";
 import { openObject } from "../openapi/json-schema.ts";
 import { describedResponse, errorResponses, jsonBody, optionalJsonBody, parameter } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";

@@ -1,11 +1,11 @@
 import { z } from "zod";
-import { invalid } from "../canonical/error.ts";
-import { SURFACES } from "../surfaces/index.ts";
-import { parseJsonField } from "../surfaces/request.ts";
-import { validate } from "../surfaces/validate.ts";
-import { isObject, type Json, type JsonObject } from "../wire/json.ts";
+import { invalid } from "../../canonical/error.ts";
+import { SURFACES } from "../../surfaces/index.ts";
+import { parseJsonField } from "../../surfaces/request.ts";
+import { validate } from "../../surfaces/validate.ts";
+import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
+import { NATIVE_TOOLS, type NativeToolName } from "../tools/native-tools.ts";
 import { EFFECTS, type Effect, ownPolicy, toolRule } from "./policy.ts";
-import { NATIVE_TOOLS, type NativeToolName } from "./tools/native-tools.ts";
 
 const name = z.string().regex(/^[A-Za-z0-9_.:-]{1,64}$/, "expected 1 to 64 of A-Z a-z 0-9 _ . : -");
 const parameters = z.looseObject({}).optional().meta({ description: "JSON Schema of the arguments" });

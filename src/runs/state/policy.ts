@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { isObject, type Json, type JsonObject } from "../wire/json.ts";
+import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
 
 /** Whether running a tool changes anything, and whether running it twice changes more. `unknown` counts as the worst. */
 export const EFFECTS = ["read_only", "idempotent", "non_idempotent", "unknown"] as const;

@@ -1,4 +1,4 @@
-import type { StoredRecord } from "../store/records.ts";
+import type { StoredRecord } from "../../store/records.ts";
 import { type Execution, isSettled, type Run, type RunCheckpoint } from "./run.ts";
 
 /** Whose session a run is in. */

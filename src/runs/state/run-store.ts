@@ -1,33 +1,54 @@
-import { loadText, storeText } from "../session/overflow.ts";
-import { hasTable } from "../session/schema.ts";
-import { enqueue } from "../store/outbox.ts";
-import type { StoredRecord } from "../store/records.ts";
-import type { Storage } from "../store/sql.ts";
+import { loadText, storeText } from "../../session/overflow.ts";
+import { hasTable } from "../../session/schema.ts";
+import { enqueue } from "../../store/outbox.ts";
+import type { StoredRecord } from "../../store/records.ts";
+import type { Storage } from "../../store/sql.ts";
+import {
+  type Notification,
+  type NotificationType,
+  toCheckpointNews,
+  toNotifications,
+  toRunNews,
+  typeOfStatus,
+} from "./notification.ts";
 import { type Owner, toCheckpointRecord, toExecutionRecord, toRunRecord } from "./run-recorded.ts";
 import type { Execution, FrozenRun, Run, RunCheckpoint, Step } from "./run.ts";
 
 /** The kinds of rows that runs have. */
-type Parts = { run: Run; frozen: FrozenRun; step: Step; execution: Execution; checkpoint: RunCheckpoint };
+type Parts = {
+  run: Run;
+  frozen: FrozenRun;
+  step: Step;
+  execution: Execution;
+  checkpoint: RunCheckpoint;
+  notification: Notification;
+};
 type Kind = keyof Parts;
 
 /** The number of the step that a part belongs to; 0 for one that belongs to none. */
 const stepOf = (kind: Kind, part: Parts[Kind]): number =>
   kind === "step" ? (part as Step).n : kind === "execution" ? (part as Execution).step : 0;
 
+/** Who learns of what is written. `owner`: whose the session is. `subscribersOf`: the ids of those to which something is sent. */
+type RunReaders = {
+  owner: () => Owner;
+  subscribersOf: (type: NotificationType) => readonly string[];
+  now: () => number;
+};
+
 /** The runs of one session with their steps, executions and checkpoints: rows of a table that is made with the first of them. */
 export class RunStore {
   readonly #storage: Storage;
-  readonly #owner: () => Owner;
-  /** The status with which a run was last recorded. */
-  readonly #recorded = new Map<string, string>();
+  readonly #readers: RunReaders;
+  /** The status that a run had when it was last written or read. */
+  readonly #statuses = new Map<string, string>();
 
   /** The session has no runs, as most: no call of it looks for the table again. */
   #isUnused = false;
 
-  /** `owner`: whose the session is. */
-  constructor(storage: Storage, owner: () => Owner) {
+  constructor(storage: Storage, readers: RunReaders) {
     this.#storage = storage;
-    this.#owner = owner;
+    this.#readers = readers;
   }
 
   /** Runs `work` as one transaction. */
@@ -36,13 +57,14 @@ export class RunStore {
   }
 
   /**
-   * Writes a part, replacing that of the same id, together with its record: of a run where its status changes, of an execution when it
-   * has ended. Nothing is awaited, so both are written or none.
+   * Writes a part, replacing that of the same id, together with its record and with what is sent to webhooks: of a run where its
+   * status changes, of an execution when it has ended. Nothing is awaited, so all are written or none.
    */
   put<K extends Kind>(kind: K, part: Parts[K]): void {
     part.revision++;
     this.#isUnused = false;
-    const record = this.#toRecord(kind, part);
+    const isNews = this.#isNews(kind, part);
+    const record = isNews ? this.#toRecord(kind, part) : undefined;
     if (record !== undefined) enqueue(this.#storage.sql, record);
     this.#storage.sql(
       "INSERT OR REPLACE INTO run_parts (id, kind, run, step, status, body) VALUES (?, ?, ?, ?, ?, ?)",
@@ -53,14 +75,36 @@ export class RunStore {
       part.status,
       storeText(this.#storage.sql, part.id, JSON.stringify(part)),
     );
+    if (isNews) for (const notification of this.#toNotifications(kind, part)) this.put("notification", notification);
+  }
+
+  /** Whether a part says more than it did: of a run, its status alone does. */
+  #isNews(kind: Kind, part: Parts[Kind]): boolean {
+    if (kind !== "run") return true;
+    const before = this.#statuses.get(part.id);
+    this.#statuses.set(part.id, part.status);
+    return before !== part.status;
   }
 
   #toRecord(kind: Kind, part: Parts[Kind]): StoredRecord | undefined {
-    if (kind === "execution") return toExecutionRecord(part as Execution, this.#owner());
-    if (kind === "checkpoint") return toCheckpointRecord(part as RunCheckpoint, this.#owner());
-    if (kind !== "run" || this.#recorded.get(part.id) === part.status) return undefined;
-    this.#recorded.set(part.id, part.status);
-    return toRunRecord(part as Run);
+    if (kind === "execution") return toExecutionRecord(part as Execution, this.#readers.owner());
+    if (kind === "checkpoint") return toCheckpointRecord(part as RunCheckpoint, this.#readers.owner());
+    return kind === "run" ? toRunRecord(part as Run) : undefined;
+  }
+
+  #toNotifications(kind: Kind, part: Parts[Kind]): Notification[] {
+    const isCreated = kind === "checkpoint" && part.revision === 1;
+    const type = isCreated ? "checkpoint.created" : kind === "run" ? typeOfStatus((part as Run).status) : undefined;
+    const webhooks = type === undefined ? [] : this.#readers.subscribersOf(type);
+    if (type === undefined || webhooks.length === 0) return [];
+    const data = isCreated
+      ? toCheckpointNews(part as RunCheckpoint, this.#readers.owner().sessionId)
+      : toRunNews(part as Run);
+    return toNotifications({ type, data, run: part.run }, webhooks, this.#readers.now());
+  }
+
+  remove(kind: Kind, id: string): void {
+    this.#storage.sql("DELETE FROM run_parts WHERE kind = ? AND id = ?", kind, id);
   }
 
   find<K extends Kind>(kind: K, id: string): Parts[K] | undefined {
@@ -91,8 +135,11 @@ export class RunStore {
     return this.#read("WHERE kind = 'run' AND id < ? ORDER BY id DESC LIMIT ?", before ?? "s", limit);
   }
 
-  /** Open runs, and waiting checkpoints. */
-  listByStatus<K extends "run" | "checkpoint">(kind: K, ...statuses: readonly Parts[K]["status"][]): Parts[K][] {
+  /** Open runs, waiting checkpoints, and messages that are to be delivered. */
+  listByStatus<K extends "run" | "checkpoint" | "notification">(
+    kind: K,
+    ...statuses: readonly Parts[K]["status"][]
+  ): Parts[K][] {
     const list = JSON.stringify(statuses);
     return this.#read("WHERE kind = ? AND status IN (SELECT value FROM json_each(?)) ORDER BY id", kind, list);
   }
@@ -101,8 +148,13 @@ export class RunStore {
     const { sql } = this.#storage;
     this.#isUnused ||= !hasTable(sql, "run_parts");
     if (this.#isUnused) return [];
-    return sql<{ id: string; body: string }>(`SELECT id, body FROM run_parts ${where}`, ...values).map(
-      ({ id, body }) => JSON.parse(loadText(sql, id, body)) as T,
-    );
+    return sql<{ id: string; kind: Kind; body: string }>(
+      `SELECT id, kind, body FROM run_parts ${where}`,
+      ...values,
+    ).map(({ id, kind, body }) => {
+      const part = JSON.parse(loadText(sql, id, body)) as T & { status: string };
+      if (kind === "run" && !this.#statuses.has(id)) this.#statuses.set(id, part.status);
+      return part;
+    });
   }
 }

@@ -1,33 +1,37 @@
-import type { ErrorCode } from "../canonical/error.ts";
-import type { Usage } from "../canonical/types.ts";
-import type { Instructions } from "../session/session.ts";
-import type { Turn } from "../session/turns.ts";
-import type { SafetyRecord } from "../store/records.ts";
+import type { ErrorCode } from "../../canonical/error.ts";
+import type { Usage } from "../../canonical/types.ts";
+import type { Instructions } from "../../session/session.ts";
+import type { Turn } from "../../session/turns.ts";
+import type { SafetyRecord } from "../../store/records.ts";
 import type { RunDefinition, RunTool } from "./definition.ts";
 import type { Effect, ToolVerdict } from "./policy.ts";
 
 /** `waiting_for_tool`: nothing is left to do but what the client executes; `waiting_for_approval`: or what a person decides. */
-export type RunStatus =
-  | "queued"
-  | "running"
-  | "waiting_for_tool"
-  | "waiting_for_approval"
-  | "interrupted"
-  | "completed"
-  | "failed"
-  | "cancelled";
+export const RUN_STATUSES = [
+  "queued",
+  "running",
+  "waiting_for_tool",
+  "waiting_for_approval",
+  "interrupted",
+  "completed",
+  "failed",
+  "cancelled",
+] as const;
+export type RunStatus = (typeof RUN_STATUSES)[number];
 
-export type StopReason =
-  | "end_turn"
-  | "max_turns"
-  | "max_tool_calls"
-  | "max_tokens"
-  | "max_cost"
-  | "timeout"
-  | "cancelled"
-  | "safety_blocked"
-  | "stop_condition"
-  | "error";
+export const STOP_REASONS = [
+  "end_turn",
+  "max_turns",
+  "max_tool_calls",
+  "max_tokens",
+  "max_cost",
+  "timeout",
+  "cancelled",
+  "safety_blocked",
+  "stop_condition",
+  "error",
+] as const;
+export type StopReason = (typeof STOP_REASONS)[number];
 
 /**
  * A run as its session stores it. Times are Unix milliseconds. `ranMs`: for how long it has been running before `runningSince`.
@@ -63,6 +67,8 @@ export type Run = {
 /** What a run was started with; nothing changes it but a decision at a limit. */
 export type FrozenRun = { id: string; run: string; status: "frozen"; revision: number; definition: RunDefinition };
 
+export const STEP_STATUSES = ["calling", "tools", "committed", "dropped"] as const;
+
 /**
  * One call of the model. `calling`: it is sent; `tools`: it has answered, and `turn` is what the session gets when all its calls have
  * results; `committed`: it has; `dropped`: it never will.
@@ -72,7 +78,7 @@ export type Step = {
   run: string;
   revision: number;
   n: number;
-  status: "calling" | "tools" | "committed" | "dropped";
+  status: (typeof STEP_STATUSES)[number];
   call?: string;
   /** The limit because of which the model had to answer without tools, or after which it is not called again. */
   limit?: StopReason;
@@ -83,18 +89,20 @@ export type Step = {
 };
 
 /** `unknown`: it has started, whether it has happened is not known, and doing it again may do it twice. */
-export type ExecutionStatus =
-  | "awaiting_approval"
-  | "awaiting_client"
-  | "ready"
-  | "started"
-  | "succeeded"
-  | "failed"
-  | "timed_out"
-  | "denied"
-  | "expired"
-  | "cancelled"
-  | "unknown";
+export const EXECUTION_STATUSES = [
+  "awaiting_approval",
+  "awaiting_client",
+  "ready",
+  "started",
+  "succeeded",
+  "failed",
+  "timed_out",
+  "denied",
+  "expired",
+  "cancelled",
+  "unknown",
+] as const;
+export type ExecutionStatus = (typeof EXECUTION_STATUSES)[number];
 
 /**
  * The execution of one tool call. `place`: of the call in its reply. `definition`: digest of its tool; `digest`: of the arguments, the
@@ -129,6 +137,16 @@ export type Execution = {
 
 export const CHECKPOINT_KINDS = ["approval", "unknown", "limit", "safety"] as const;
 
+export const CHECKPOINT_STATUSES = [
+  "open",
+  "approved",
+  "denied",
+  "edited",
+  "answered",
+  "expired",
+  "cancelled",
+] as const;
+
 /** What a person may decide at a checkpoint of each kind. */
 export const DECISIONS = {
   approval: ["approve", "deny", "edit"],
@@ -143,18 +161,18 @@ export type DecisionName = (typeof DECISIONS)[keyof typeof DECISIONS][number];
 export type ResolvedDecision = { decision: DecisionName; by: string; at: number; reason?: string; remember?: "run" };
 
 /**
- * Where a run waits for a decision. What is decided about is bound: the run's key, the tool and its definition, the digest of the exact
- * arguments, and an expiry. It is used once.
+ * Where a run waits for a decision. What is decided about is bound: the run's key, the tool, and the digests of its definition, of the exact
+ * arguments and of the policy, until an expiry. It is used once.
  */
 export type RunCheckpoint = {
   id: string;
   run: string;
   revision: number;
   kind: (typeof CHECKPOINT_KINDS)[number];
-  status: "open" | "approved" | "denied" | "edited" | "answered" | "expired" | "cancelled";
+  status: (typeof CHECKPOINT_STATUSES)[number];
   execution?: string;
   approver: ToolVerdict["approver"];
-  bound: { keyId: string; tool?: string; definition?: string; digest?: string };
+  bound: { keyId: string; tool?: string; definition?: string; digest?: string; policy?: string };
   /** What the shield has held back. */
   safety?: SafetyRecord;
   decided?: ResolvedDecision;

@@ -1,8 +1,8 @@
+import { fetchBounded, type OutboundNetwork } from "../../outbound/bounded-fetch.ts";
+import { signWebhook } from "../../outbound/signature.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
-import { fetchBounded, type ToolNetwork } from "./bounded-fetch.ts";
 import type { ToolOutput } from "./native-tools.ts";
 import { MAX_RESULT_BYTES } from "./shown-result.ts";
-import { signWebhook } from "./signature.ts";
 
 /** `secret`: signs the requests. */
 export type HttpTool = { url: string; headers: Record<string, string>; secret: string | undefined };
@@ -17,7 +17,7 @@ export type HttpExecution = { id: string; run: string; session: string; name: st
 export async function callWebhook(
   { url, headers, secret }: HttpTool,
   execution: HttpExecution,
-  { network, signal, now }: { network: ToolNetwork; signal: AbortSignal; now: number },
+  { network, signal, now }: { network: OutboundNetwork; signal: AbortSignal; now: number },
 ): Promise<ToolOutput> {
   const { id, run, session, name, args } = execution;
   const facts = JSON.stringify({ execution_id: id, run_id: run, session_id: session, name });
@@ -31,7 +31,7 @@ export async function callWebhook(
         ...headers,
         "content-type": "application/json",
         "idempotency-key": id,
-        ...signWebhook({ id, at: now, body }, secret),
+        ...signWebhook({ id, at: now, body }, secret === undefined ? [] : [secret]),
       },
       body,
       maxBytes: MAX_RESULT_BYTES,

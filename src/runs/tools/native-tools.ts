@@ -1,6 +1,6 @@
+import { fetchBounded, type OutboundNetwork } from "../../outbound/bounded-fetch.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { type JsonObject, stringifyMember, stringOf } from "../../wire/json.ts";
-import { fetchBounded, type ToolNetwork } from "./bounded-fetch.ts";
 import { textOfHtml } from "./web-page.ts";
 
 /** What a tool gives the model. `isPassing`: an error that another try may not meet. */
@@ -17,7 +17,7 @@ type NativeTool = {
 export type NativeContext = {
   now: number;
   hosts: readonly string[] | undefined;
-  network: ToolNetwork;
+  network: OutboundNetwork;
   signal: AbortSignal;
 };
 

@@ -3,6 +3,7 @@ import type { UsageReport } from "../../../src/keys/budget/wait-queue.ts";
 import type { AuthenticatedKey } from "../../../src/keys/key-cache.ts";
 import type { Actor, KeyState, NewKey } from "../../../src/keys/key.ts";
 import type { Credential, OrganizationState } from "../../../src/keys/organization.ts";
+import type { Webhook } from "../../../src/keys/webhooks.ts";
 import type { Members } from "./member.ts";
 
 /** What keys, budgets and organisations store and send. */
@@ -37,5 +38,15 @@ export const KEYS = {
   settled: { grant: true, call: true, held: true, took: true } satisfies Members<UsageReport["settled"][number]>,
   unused: { grant: true, calls: true, micros: true, tokens: true } satisfies Members<UsageReport["unused"][number]>,
   organization: { id: true, policy: true, createdAt: true } satisfies Members<OrganizationState>,
+  webhook: {
+    id: true,
+    url: true,
+    events: true,
+    status: true,
+    sealed: true,
+    previous: true,
+    createdAt: true,
+  } satisfies Members<Webhook>,
+  previousSecret: { sealed: true, until: true } satisfies Members<NonNullable<Webhook["previous"]>>,
   credential: { provider: true, sealed: true, hint: true, setAt: true } satisfies Members<Credential>,
 };

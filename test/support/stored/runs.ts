@@ -1,5 +1,6 @@
-import type { RunDefinition, RunLimits } from "../../../src/runs/definition.ts";
-import type { Execution, FrozenRun, Run, RunCheckpoint, Step } from "../../../src/runs/run.ts";
+import type { RunDefinition, RunLimits } from "../../../src/runs/state/definition.ts";
+import type { Notification } from "../../../src/runs/state/notification.ts";
+import type { Execution, FrozenRun, Run, RunCheckpoint, Step } from "../../../src/runs/state/run.ts";
 import type { Members } from "./member.ts";
 
 /** What runs store in the database of their session. */
@@ -90,4 +91,18 @@ export const RUNS = {
     createdAt: true,
     expiresAt: true,
   } satisfies Members<RunCheckpoint>,
+  bound: { keyId: true, tool: true, definition: true, digest: true, policy: true } satisfies Members<
+    RunCheckpoint["bound"]
+  >,
+  notification: {
+    id: true,
+    run: true,
+    revision: true,
+    status: true,
+    webhook: true,
+    message: true,
+    payload: true,
+    attempt: true,
+    dueAt: true,
+  } satisfies Members<Notification>,
 };

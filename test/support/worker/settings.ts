@@ -34,6 +34,7 @@ const PROVIDERS: Row[] = [
 /** The models that have a price. */
 const PRICED = [
   "fake/paid",
+  "fake/plan-paid",
   "fake/fault-hollow.waste",
   "fake/fault-hollow.charge",
   "fakeanth/fault-mute.waste",

@@ -28,6 +28,7 @@ export const errorSchemas = (): Components => ({
   ErrorContext: object({
     "param?": describe(text, "The member that is wrong, as a path into the request: `messages[0].role`."),
     "retry_after_s?": describe({ type: "number" }, "Seconds."),
+    "run_id?": describe(text, "The run that the session belongs to (`session.busy`)."),
     "upstream?": ref("UpstreamError"),
   }),
   // Present where the gateway reports another error than the provider did.

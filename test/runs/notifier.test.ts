@@ -1,0 +1,132 @@
+import { DatabaseSync } from "node:sqlite";
+import { expect, it, vi } from "vitest";
+import type { OutboundNetwork } from "../../src/outbound/bounded-fetch.ts";
+import { Notifier, type Subscriber } from "../../src/runs/notifier.ts";
+import { RunStore } from "../../src/runs/state/run-store.ts";
+import type { Run } from "../../src/runs/state/run.ts";
+import { migrateSession, withLazyTables } from "../../src/session/schema.ts";
+import type { Sql } from "../../src/store/sql.ts";
+
+const WEBHOOK: Subscriber = { id: "whk_1", url: "https://hooks.example.com/x", events: ["run.completed"], secrets: [] };
+const HOUR = 3_600_000;
+
+/** The runs of a session, with a clock that is moved by hand and a receiver that answers with this status. */
+function open({ status, webhooks = [WEBHOOK] }: { status: number; webhooks?: Subscriber[] }) {
+  const db = new DatabaseSync(":memory:");
+  const sql: Sql = withLazyTables((query, ...values) => {
+    if (values.length === 0 && query.includes(";")) db.exec(query);
+    else return db.prepare(query).all(...(values as string[])) as never[];
+    return [];
+  });
+  const storage = { sql, transact: <T>(work: () => T): T => work() };
+  migrateSession(storage);
+  const receiver = { status, tries: [] as { at: number; id: string }[] };
+  const clock = { now: 1_700_000_000_000, alarm: Infinity };
+  const works: Promise<unknown>[] = [];
+  const fetching = (async (_: unknown, init: RequestInit) => {
+    receiver.tries.push({ at: clock.now, id: new Headers(init.headers).get("webhook-id")! });
+    if (receiver.status === 0) throw new TypeError("connection refused");
+    return new Response(null, { status: receiver.status });
+  }) as typeof fetch;
+  const network: OutboundNetwork = {
+    reach: { own: new Set(), registered: new Set() },
+    fetchPublic: fetching,
+    fetchRegistered: fetching,
+  };
+  const lifetime = { now: () => clock.now, waitUntil: (work: Promise<unknown>) => void works.push(work) };
+  const start = (): { store: RunStore; notifier: Notifier } => {
+    const store: RunStore = new RunStore(storage, {
+      owner: () => ({ org: "org", sessionId: "sess" }),
+      subscribersOf: (type) => notifier.subscribersOf(type),
+      now: () => clock.now,
+    });
+    const disabled = vi.fn(async () => {});
+    const notifier = new Notifier(
+      { store, network, lifetime, subscribers: { list: async () => webhooks, disable: disabled } },
+      (ms) => (clock.alarm = Math.min(clock.alarm, clock.now + ms)),
+    );
+    return { store, notifier };
+  };
+  return { clock, receiver, start, settle: () => Promise.all(works.splice(0)) };
+}
+
+const ended = (): Run =>
+  ({ id: "run_1", run: "run_1", revision: 0, status: "running", org: "org", sessionId: "sess", usage: {} }) as Run;
+
+/** Ends a run, and lets the alarm go off as often as it is set, or for so many days. */
+async function end(setting: ReturnType<typeof open>, { days = 5 } = {}): Promise<RunStore> {
+  const { clock, start, settle } = setting;
+  const { store, notifier } = start();
+  await notifier.refresh("org");
+  const run = ended();
+  store.put("run", run);
+  store.put("run", Object.assign(run, { status: "completed" }));
+  notifier.send("org");
+  await settle();
+  const last = clock.now + days * 24 * HOUR;
+  while (clock.alarm <= last) {
+    clock.now = Math.max(clock.now, clock.alarm);
+    clock.alarm = Infinity;
+    notifier.send("org");
+    await settle();
+  }
+  return store;
+}
+
+it.each([0, 500, 429, 302, 404])(
+  "a message that is not taken is tried ten times within three days: %i",
+  async (status) => {
+    const silenced = vi.spyOn(console, "error").mockImplementation(() => {});
+    const setting = open({ status });
+    const began = setting.clock.now;
+    const store = await end(setting);
+    const { tries } = setting.receiver;
+    expect(tries).toHaveLength(10);
+    expect(new Set(tries.map(({ id }) => id)).size).toBe(1);
+    expect(tries[0]!.at).toBe(began);
+    const hours = (tries.at(-1)!.at - began) / HOUR;
+    expect(hours).toBeGreaterThan(60);
+    expect(hours).toBeLessThanOrEqual(72);
+    expect(store.listByStatus("notification", "pending")).toEqual([]);
+    expect(silenced).toHaveBeenCalledWith("a notification was given up", tries[0]!.id, "whk_1");
+    silenced.mockRestore();
+  },
+);
+
+it.each([200, 204, 410])("a message that is taken or refused for good leaves nothing behind: %i", async (status) => {
+  const setting = open({ status });
+  const store = await end(setting);
+  expect(setting.receiver.tries).toHaveLength(1);
+  expect(store.listByStatus("notification", "pending")).toEqual([]);
+});
+
+it("a message that a crash has left is delivered by the next instance", async () => {
+  const setting = open({ status: 200 });
+  const first = setting.start();
+  await first.notifier.refresh("org");
+  const run = ended();
+  first.store.put("run", run);
+  first.store.put("run", Object.assign(run, { status: "completed" }));
+  const second = setting.start();
+  second.notifier.recover();
+  expect(setting.clock.alarm).toBe(setting.clock.now);
+  second.notifier.send("org");
+  await setting.settle();
+  expect(setting.receiver.tries).toHaveLength(1);
+});
+
+it("a run that is read and written again after a crash is not sent again", async () => {
+  const setting = open({ status: 200 });
+  const store = await end(setting);
+  expect(store.find("run", "run_1")!.status).toBe("completed");
+  const second = setting.start();
+  await second.notifier.refresh("org");
+  second.store.put("run", second.store.find("run", "run_1")!);
+  expect(second.store.listByStatus("notification", "pending")).toEqual([]);
+});
+
+it("without a webhook no row is written, and nothing is sent or scheduled", async () => {
+  const setting = open({ status: 200, webhooks: [] });
+  await end(setting);
+  expect([setting.receiver.tries, setting.clock.alarm]).toEqual([[], Infinity]);
+});
