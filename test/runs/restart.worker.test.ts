@@ -120,4 +120,30 @@ describe("a run whose object is started anew", () => {
     expect(events.at(-1)).toMatchObject({ type: "run.cancelled", run: { status: "cancelled" } });
     expect(events.every(({ event_id }) => event_id > 3)).toBe(true);
   });
+
+  it("ends as without them, if there are ten in one run", async () => {
+    const steps = Array.from({ length: 10 }, (_, n) => [{ name: "look", args: { n } }]);
+    const body = { model: "fake/plan", input: writePlan([...steps, "Over."]), limits: { max_turns: 20 } };
+    const tools = (test: string): Json[] => [webhook("look", `${test}/echo`, { effect: "idempotent" })];
+    const whole = await run({ ...body, tools: tools("undisturbed") });
+    const response = await send("POST", "/v1/runs:stream", { ...body, tools: tools("deploys") });
+    const id = response.headers.get("x-rhone-run-id")!;
+    const reading = response.text().catch(() => "");
+    for (let n = 1; n <= 10; n++) {
+      const executed = async (): Promise<number> => new Set((await toolLog("deploys")).map(({ body: b }) => b)).size;
+      await expect.poll(executed, { timeout: 20_000, interval: 5 }).toBeGreaterThanOrEqual(n);
+      await crash(id);
+      await send("GET", `/v1/runs/${id}`);
+    }
+    await reading;
+    const done = await settledAs(id, /completed|failed/);
+    expect([done.status, done.stop_reason, done.steps, textOf(done)]).toEqual(["completed", "end_turn", 11, "Over."]);
+    const shown = async (one: unknown): Promise<unknown[]> =>
+      (await listOf(one, "tool-executions")).map(({ name, status, result }) => [name, status, result]);
+    expect(await shown(id)).toEqual(await shown(whole.id));
+    const keys = (await toolLog("deploys")).map(({ headers }) => headers["idempotency-key"]);
+    expect(new Set(keys).size).toBe(10);
+    const events = await eventsOf(await send("GET", `/v1/runs/${id}:stream?after=1`));
+    expect(events.filter(({ type }) => /^run\.(completed|failed|cancelled)$/.test(type))).toHaveLength(1);
+  }, 60_000);
 });

@@ -57,3 +57,30 @@ it("a run is interrupted over a socket", async () => {
   const ended = await client.hears(({ event }) => event?.type === "run.completed");
   expect(ended.event).toMatchObject({ run: { output: [{ text: "Another thing." }] } });
 });
+
+it("a loop of thirty steps is the same in two sockets, in order and without a gap", async () => {
+  const { session_id } = (await json("POST", "/v1/runs", { model: "demo", input: "Hello." })) as { session_id: string };
+  const client = await bound(session_id);
+  const listener = await bound(session_id);
+  const steps = Array.from({ length: 30 }, (_, n) => [{ name: "look", args: { n } }]);
+  client.say({
+    type: "run.create",
+    id: "long",
+    request: {
+      model: "fake/plan",
+      input: writePlan([...steps, "All done."]),
+      tools: [webhook("look", "long/echo", { effect: "read_only" })],
+      limits: { max_turns: 40, max_tool_calls: 40 },
+    },
+  });
+  const ended = await client.type("run.completed");
+  expect(ended).toMatchObject({ id: "long", run: { status: "completed", steps: 31, tool_calls: 30 } });
+  await listener.hears(({ event }) => event?.type === "run.completed");
+  const own = client.frames.filter(({ run_event_id }) => run_event_id !== undefined);
+  const others = listener.frames.flatMap(({ event }) => (event?.run_event_id === undefined ? [] : [event]));
+  const seen = (frames: readonly Frame[]): unknown[] => frames.map(({ type, run_event_id }) => [type, run_event_id]);
+  expect(seen(others)).toEqual(seen(own));
+  expect(own.map(({ run_event_id }) => run_event_id)).toEqual(own.map((_, i) => i + 1));
+  const results = own.filter(({ type }) => type === "tool_execution.completed").map(({ result }) => result);
+  expect(results).toEqual(steps.map((_, n) => JSON.stringify({ n })));
+});

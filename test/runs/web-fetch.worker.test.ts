@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { ToolNetwork } from "../../src/runs/tools/bounded-fetch.ts";
+import type { OutboundNetwork } from "../../src/outbound/bounded-fetch.ts";
+import { UrlRefusal } from "../../src/outbound/public-url.ts";
 import { NATIVE_TOOLS, type ToolOutput } from "../../src/runs/tools/native-tools.ts";
-import { UrlRefusal } from "../../src/runs/tools/public-url.ts";
 import { answerTool } from "../fake/tools.ts";
 import { TOOLS } from "../support/runs/client.ts";
 
@@ -11,7 +11,7 @@ const answer: typeof fetch = async (input, init) => {
   fetched.push(request.url);
   return await answerTool(request);
 };
-const network: ToolNetwork = {
+const network: OutboundNetwork = {
   reach: { own: new Set(["gateway.example.com"]), registered: new Set() },
   fetchPublic: answer,
   fetchRegistered: answer,

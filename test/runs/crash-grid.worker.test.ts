@@ -1,0 +1,133 @@
+import { runInDurableObject } from "cloudflare:test";
+import { describe, expect, it } from "vitest";
+import { writePlan } from "../fake/plan.ts";
+import { clientTool, json, listOf, run, send, textOf, toolLog, webhook, type Json } from "../support/runs/client.ts";
+import { objectOf } from "../support/worker/client.ts";
+
+/**
+ * A run with a tool of each kind and effect, whose object crashes at its n-th write of a part of the run: before that is durable, or
+ * right after. It has to end as it does without a crash, but for what a person decides about a tool that must not run twice.
+ */
+const call = (name: string): Json => ({ name, args: { n: 1 } });
+const PLAN = writePlan([
+  [call("look"), { name: "time", args: {} }],
+  [call("save"), call("pay")],
+  [{ name: "client", args: { city: "Lyon" } }],
+  "Over.",
+] as never);
+
+const toolsFor = (test: string): Json[] => [
+  webhook("look", `${test}/look`, { effect: "read_only" }),
+  { type: "native", name: "time" },
+  webhook("save", `${test}/save`, { effect: "idempotent" }),
+  webhook("pay", `${test}/pay`, { effect: "non_idempotent", policy: "allow" }),
+  clientTool("client"),
+];
+
+const objectIn = (id: string): ReturnType<typeof objectOf> => objectOf(id.replace(/^run/, "call"));
+
+/** Has the object crash at its n-th write of a part of a run. Resolves to how many writes there have been, as soon as it is called. */
+async function crashAt(id: string, n: number, when: "before" | "after"): Promise<() => number> {
+  let writes = 0;
+  await runInDurableObject(objectIn(id), (_, state) => {
+    const { sql } = state.storage;
+    const exec = sql.exec.bind(sql);
+    sql.exec = ((query: string, ...values: unknown[]) => {
+      const result = exec(query, ...values);
+      if (!query.startsWith("INSERT OR REPLACE INTO run_parts") || ++writes !== n) return result;
+      if (when === "before") state.abort("crash");
+      void state.storage.sync().then(() => state.abort("crash"));
+      return result;
+    }) as typeof sql.exec;
+  });
+  return () => writes;
+}
+
+/** Answers whatever a run waits for, until it has ended. Resolves to the names of the tools about which a person has decided. */
+async function bringToEnd(id: string, test: string): Promise<string[]> {
+  const decided: string[] = [];
+  for (let tries = 0; tries < 400; tries++) {
+    const { status, open = [] } = (await json("GET", `/v1/runs/${id}`)) as { status: string; open?: string[] };
+    if (status === "completed") return decided;
+    expect(status).toMatch(/queued|running|waiting/);
+    for (const one of open) {
+      if (one.startsWith("tex_")) {
+        await send("POST", `/v1/runs/${id}:resume`, { tool_results: [{ id: one, content: "sun" }] });
+        continue;
+      }
+      const { execution_id: execution, tool } = await json("GET", `/v1/checkpoints/${one}`);
+      const hasRun = (await toolLog(test)).some(({ headers }) => headers["idempotency-key"] === execution);
+      decided.push(String(tool));
+      const decision = hasRun ? { decision: "result", content: "Done: pay." } : { decision: "retry" };
+      await send("POST", `/v1/checkpoints/${one}:resolve`, decision);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`${id} has not ended`);
+}
+
+/** A run's session as a client reads it, without ids and times. */
+async function historyOf(session: unknown): Promise<string> {
+  const { data } = await json("GET", `/v1/sessions/${session as string}/blocks?limit=100`);
+  return (
+    (data as Json[])
+      .map(({ type, text, name, content }) => JSON.stringify([type, text, name, content]))
+      .join("\n")
+      // What the clock says.
+      .replaceAll(/\{\\+"utc.*?\}/g, "TIME")
+  );
+}
+
+/** A session with a run that has ended, whose id leads to the session's object. */
+async function startSession(): Promise<{ session: string; first: string }> {
+  const { id, session_id } = await run({ model: "demo", input: "Hello." });
+  return { session: session_id as string, first: id as string };
+}
+
+/** A run whose object crashes. Resolves to the number of its writes so far, and to its history; undefined: it was never accepted. */
+async function runWithCrash(
+  n: number,
+  when: "before" | "after",
+): Promise<{ writes: number; history: string; decided: string[] } | undefined> {
+  const test = `grid-${n}-${when}`;
+  const { session, first } = await startSession();
+  const countWrites = await crashAt(first, n, when);
+  const body = { model: "fake/plan", input: PLAN, tools: toolsFor(test), session_id: session };
+  const started = await send("POST", "/v1/runs:stream", body).catch(() => undefined);
+  const id = started?.headers.get("x-rhone-run-id");
+  await started?.text().catch(() => "");
+  if (started?.ok !== true || id == null) {
+    expect(await toolLog(test)).toEqual([]);
+    return undefined;
+  }
+  const decided = await bringToEnd(id, test);
+  const done = await json("GET", `/v1/runs/${id}`);
+  expect([n, done.status, done.stop_reason, textOf(done)]).toEqual([n, "completed", "end_turn", "Over."]);
+  const executions = await listOf(id, "tool-executions");
+  expect(executions.map(({ name, status }) => `${name as string} ${status as string}`)).toEqual(
+    ["look", "time", "save", "pay", "client"].map((name) => `${name} succeeded`),
+  );
+  const paid = (await toolLog(test)).filter(({ path }) => path.endsWith("/pay"));
+  expect([n, paid.length, decided.filter((name) => name !== "pay")]).toEqual([n, 1, []]);
+  return { writes: countWrites(), history: await historyOf(session), decided };
+}
+
+describe("a run whose object crashes at any of its writes", () => {
+  it.each(["before", "after"] as const)(
+    "%s that is durable, ends as without a crash",
+    async (when) => {
+      const whole = (await runWithCrash(Infinity, when))!;
+      expect(whole.writes).toBeGreaterThan(15);
+      expect(whole.history).toContain("Done: pay.");
+      let accepted = 0;
+      for (let n = 1; n <= whole.writes; n++) {
+        const crashed = await runWithCrash(n, when);
+        if (crashed === undefined) continue;
+        accepted++;
+        expect([n, crashed.history]).toEqual([n, whole.history]);
+      }
+      expect(accepted).toBeGreaterThan(whole.writes * 0.8);
+    },
+    120_000,
+  );
+});
