@@ -22,11 +22,15 @@ type Api = Record<string, unknown> & { id: string; status: string };
 type Execution = Api & { name: string; effect: string; result?: string };
 
 const { values } = parseArgs({ options: { kills: { type: "string", default: "8" } } });
+/** How long a run may take to go on after a kill. Milliseconds. */
+const LONGEST_MS = 2_000;
 /** Runs at the same time, each in its own session. */
 const CLIENTS = 4;
 const EFFECTS = ["read_only", "idempotent", "non_idempotent"] as const;
 /** How often each execution has arrived. */
 const counts = new Map<string, number>();
+/** After each kill, how long it took until a run went on by itself. Milliseconds. */
+const resumed: number[] = [];
 
 endChildrenOnExit();
 await runScript(async () => {
@@ -42,10 +46,15 @@ await runScript(async () => {
       const clients = Array.from({ length: CLIENTS }, () => startRuns(gateway, origin, known));
       await sleep(100 + Math.random() * 900);
       await killRuntime(gateway);
+      await waitForResumption();
       await Promise.all(clients);
       if (kill % 10 === 0 || kill === kills)
         console.log(`${kill} kills: ${known.size} runs, ${counts.size} executions`);
     }
+    const times = resumed.toSorted((a, b) => a - b);
+    console.log(
+      `${times.length} times runs went on by themselves, after ${times[times.length >> 1]} ms, ${times.at(-1)} ms at most`,
+    );
     let decisions = 0;
     for (const id of known) decisions += await bringToEnd(gateway, id);
     for (const id of known) await checkRun(gateway, id);
@@ -65,6 +74,16 @@ async function startReceiver(): Promise<Server> {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return server;
+}
+
+const countArrived = (): number => [...counts.values()].reduce((sum, count) => sum + count, 0);
+
+/** Waits until a run goes on though no client has come back; no longer than runs that all wait for their client would take. */
+async function waitForResumption(): Promise<void> {
+  const start = performance.now();
+  const before = countArrived();
+  while (countArrived() === before && performance.now() - start < LONGEST_MS) await sleep(5);
+  if (countArrived() > before) resumed.push(Math.round(performance.now() - start));
 }
 
 /** Counts an execution, and answers after a while. */

@@ -262,7 +262,7 @@ export class SessionObject extends DurableObject {
     const recordsIn = session.recordIfDue();
     if (recordsIn !== undefined) alarm.scheduleWithin(recordsIn);
     const hasUnsent = await outbox.settle();
-    if (calls.areRunning || runs.areRunning) alarm.scheduleWithin(HEARTBEAT);
+    if (calls.areRunning) alarm.scheduleWithin(HEARTBEAT);
     if (session.exists) runs.wake();
     const dropsAt = session.exists ? buffer.dropExpired() : undefined;
     if (dropsAt !== undefined) alarm.scheduleWithin(dropsAt - Date.now());

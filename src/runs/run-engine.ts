@@ -21,6 +21,9 @@ import { keepResults, settleStep } from "./unfinished.ts";
 /** A run that a client starts. `isNew`: with its session. `text`: the body of the request. */
 export type NewRun = { id: string; sessionId: string; isNew: boolean; text: string; caller: Caller; address?: string };
 
+/** How long a crash of the object of a running run may go unnoticed: its alarm starts it again. Milliseconds. */
+const HEARTBEAT_MS = 700;
+
 /** States in which a run has its session for itself. */
 const CLAIMING = ["queued", "running", "waiting_for_tool", "waiting_for_approval", "interrupted"] as const;
 
@@ -149,6 +152,7 @@ export class RunEngine {
     if (before !== "queued" || isRestarted) events.open(run, { isRestarted });
     const settled = this.#run(live);
     this.#live.set(run.id, Object.assign(live, { settled }));
+    this.#schedule(HEARTBEAT_MS);
     lifetime.waitUntil(settled);
   }
 
@@ -227,11 +231,12 @@ export class RunEngine {
     return { type: `run.${run.status}`, run: await this.show(run) };
   }
 
-  /** Goes on with waiting runs of which something is overdue, and schedules the next time. */
+  /** To be called by the alarm. Goes on with waiting runs of which something is overdue, and schedules the next time. */
   wake(): void {
     const { lifetime, notifier, state } = this.services;
     const now = lifetime.now();
     notifier.send(state.session.row.org);
+    if (this.areRunning) this.#schedule(HEARTBEAT_MS);
     for (const run of this.#listOpen(...WAITING)) {
       const due = nextDueOf(run, this.services.store);
       if (due <= now || mayGoOn(run, this.services.store)) this.start(run);

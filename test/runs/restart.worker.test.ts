@@ -72,6 +72,11 @@ describe("a run whose object is started anew", () => {
     ]);
   });
 
+  it("goes on by itself, within moments", async () => {
+    await crashed("alone", webhook("look", "alone/never-once", { effect: "read_only" }));
+    await expect.poll(async () => (await toolLog("alone")).length, { timeout: 3_000, interval: 20 }).toBe(2);
+  });
+
   it.each(["non_idempotent", "unknown"])("does not run a tool again that must not run twice: %s", async (effect) => {
     const test = `restart-${effect}`;
     const id = await crashed(test, webhook("look", `${test}/never-once`, { effect, policy: "allow" }));
