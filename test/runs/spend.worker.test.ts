@@ -1,10 +1,11 @@
+import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
 import { writePlan } from "../fake/plan.ts";
 import { json, send, webhook, type Json } from "../support/runs/client.ts";
 
-/** Runs at once on one key, and keys. */
+/** Runs at once on one key, and keys: a thousand runs with RHONE_TEST_ALL=1, as `npm run check:all` sets it. */
 const RUNS = 25;
-const KEYS = 4;
+const KEYS = env.TEST_ALL === "1" ? 40 : 4;
 /** Micro-dollars. A call costs 22, and needs more the longer its transcript is before it starts: it is not known by then. */
 const BUDGET = 1_300;
 const MOST = 600;
