@@ -16,8 +16,9 @@ export type Cell = LoadResult & {
 export type Pace = { seconds: number; cpuSeconds: number };
 
 const MIN_CALLS = 8;
-/** On a slow machine more calls than fit into its time, or what a process does at times is much of a cell: of short ones, of long ones. */
+/** At least this many, though they take a slow machine longer: of fewer, what a process does once in a while would be a large part. */
 const MIN_CPU_CALLS = 160;
+/** Of requests with a long transcript. */
 const MIN_LONG_CPU_CALLS = 48;
 /** The just-in-time compiler counts calls, not seconds. */
 const MIN_WARM_CALLS = 320;

@@ -52,6 +52,7 @@ await runScript(async () => {
         console.log(`${kill} kills: ${known.size} runs, ${counts.size} executions`);
     }
     const times = resumed.toSorted((a, b) => a - b);
+    if (times.length === 0) throw new UserError("no run went on by itself");
     console.log(
       `${times.length} times runs went on by themselves, after ${times[times.length >> 1]} ms, ${times.at(-1)} ms at most`,
     );

@@ -14,7 +14,14 @@ import {
   type StoredProfile,
 } from "../keys/organization.ts";
 import { listToolSecrets, removeToolSecret, setToolSecret, type ToolSecret } from "../keys/tool-secrets.ts";
-import { listWebhooks, putWebhook, removeWebhook, type Webhook, type WebhookChange } from "../keys/webhooks.ts";
+import {
+  addWebhook,
+  changeWebhook,
+  listWebhooks,
+  removeWebhook,
+  type Webhook,
+  type WebhookChanges,
+} from "../keys/webhooks.ts";
 import { migrate, type Storage } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
 import { AuditPublisher } from "./audit-publisher.ts";
@@ -121,18 +128,25 @@ export class OrganizationObject extends DurableObject {
     return listWebhooks(this.#storage);
   }
 
-  /** Adds or replaces a webhook. Resolves to false if there are too many. Durable when it resolves. */
-  async putWebhook(org: string, webhook: Webhook, by: WebhookChange): Promise<boolean> {
-    const isPut = putWebhook(this.#storage, webhook, { ...by, org, at: Date.now() });
+  /** Resolves to false if there are too many. Durable when it resolves. */
+  async addWebhook(org: string, webhook: Webhook, actor: string): Promise<boolean> {
+    const isAdded = addWebhook(this.#storage, webhook, { org, actor, at: Date.now() });
     await this.ctx.storage.sync();
     await this.#publisher.publish();
-    return isPut;
+    return isAdded;
+  }
+
+  /** Resolves to the webhook as it is then; undefined if there is none. Durable when it resolves. */
+  async changeWebhook(org: string, id: string, changes: WebhookChanges, actor: string): Promise<Webhook | undefined> {
+    const changed = changeWebhook(this.#storage, id, changes, { org, actor, at: Date.now() });
+    await this.ctx.storage.sync();
+    await this.#publisher.publish();
+    return changed;
   }
 
   /** Resolves to whether there was a webhook. Durable when it resolves. */
   async removeWebhook(org: string, id: string, actor: string): Promise<boolean> {
-    const change = { org, actor, at: Date.now(), action: "webhook.removed" } as const;
-    const wasRemoved = removeWebhook(this.#storage, id, change);
+    const wasRemoved = removeWebhook(this.#storage, id, { org, actor, at: Date.now() });
     await this.ctx.storage.sync();
     await this.#publisher.publish();
     return wasRemoved;

@@ -261,9 +261,9 @@ export class SessionObject extends DurableObject {
     if (session.exists) buffer.flush();
     const recordsIn = session.recordIfDue();
     if (recordsIn !== undefined) alarm.scheduleWithin(recordsIn);
-    const hasUnsent = await outbox.settle();
     if (calls.areRunning) alarm.scheduleWithin(HEARTBEAT);
     if (session.exists) runs.wake();
+    const hasUnsent = await outbox.settle();
     const dropsAt = session.exists ? buffer.dropExpired() : undefined;
     if (dropsAt !== undefined) alarm.scheduleWithin(dropsAt - Date.now());
     // A deleted session's database goes once its last records are delivered.

@@ -1,7 +1,7 @@
 import { concatBytes } from "../wire/bytes.ts";
 import { isAmongHosts, type Reach, requirePublic, UrlRefusal } from "./public-url.ts";
 
-/** How the tools of a deployment reach the network. */
+/** How a deployment reaches URLs that were given from outside. */
 export type OutboundNetwork = {
   reach: Reach;
   /** To a public address, or else refused by the platform. */
@@ -33,7 +33,7 @@ const CREDENTIALS = ["authorization", "cookie", "proxy-authorization", "x-api-ke
 /**
  * Fetches a URL that was given from outside. Each redirect is checked as the URL is, and only a GET follows one. `hosts`: the only ones
  * that may be fetched; absent: any public one. At most `maxBytes` are read, as they are after decompression: a small answer may be a
- * large one. Throws `UrlRefusal`, `OutboundError`, and the signal's reason.
+ * large one; with 0 nothing of the body is waited for. Throws `UrlRefusal`, `OutboundError`, and the signal's reason.
  */
 export async function fetchBounded(
   target: string,
@@ -83,7 +83,8 @@ async function read(
 ): Promise<BoundedAnswer> {
   const parts: Uint8Array[] = [];
   let size = 0;
-  if (body === null) return { status, headers, body: new Uint8Array(0), isCut: false };
+  if (maxBytes === 0) void body?.cancel().catch(() => {});
+  if (body === null || maxBytes === 0) return { status, headers, body: new Uint8Array(0), isCut: false };
   const reader = body.getReader();
   for (;;) {
     const { done, value } = await reader.read().catch((cause: unknown) => {

@@ -6,8 +6,6 @@ export type Receiver = { url: string; secrets: readonly string[] };
 
 /** How long a receiver may take to answer. Milliseconds. */
 const TIMEOUT_MS = 15_000;
-/** Of an answer, which nothing is done with. Bytes. */
-const MAX_ANSWER = 1024;
 
 /**
  * Delivers a message (Standard Webhooks 1.0.0): true if the receiver has taken it, with a status from 200 to 299. `gone`: with 410 it
@@ -25,7 +23,7 @@ export async function deliver(
         method: "POST",
         headers: { "content-type": "application/json", ...signWebhook({ id, at: now, body }, secrets) },
         body,
-        maxBytes: MAX_ANSWER,
+        maxBytes: 0,
         signal: AbortSignal.timeout(TIMEOUT_MS),
       },
       network,

@@ -1,3 +1,4 @@
+import { invalid } from "../canonical/error.ts";
 import { decrypt, encrypt, isEncryptedWith, parseVaultKeys, type VaultKeys } from "../keys/vault.ts";
 import type { Provider } from "../providers/provider.ts";
 import { providersOf } from "../providers/registry.ts";
@@ -32,6 +33,16 @@ export async function providersFor(
 
 export const vaultKeysFor = ({ RHONE_CREDENTIALS_KEY: setting }: Env): VaultKeys | undefined =>
   setting === undefined || setting === "" ? undefined : parseVaultKeys(setting);
+
+/** Throws `request.invalid` if the deployment has no key to encrypt with. `what` cannot be stored then. */
+export function requireVaultKeys(env: Env, what: string): VaultKeys {
+  const keys = vaultKeysFor(env);
+  if (keys !== undefined) return keys;
+  throw invalid(
+    "RHONE_CREDENTIALS_KEY",
+    `expected this deployment secret to be 32 bytes in base64; ${what} cannot be stored without it`,
+  );
+}
 
 /** The additional authenticated data of a credential: encrypted for one organisation and provider, it decrypts for no other. */
 export const credentialContext = (org: string, provider: string): string => `${org}/${provider}`;

@@ -32,7 +32,7 @@ export async function findToolSecret(
   return value === undefined ? undefined : { value, hosts: found!.hosts };
 }
 
-/** After a change here; other isolates see it within seconds. */
+/** After a change here; other isolates see it within 20 seconds. */
 export const clearToolSecrets = (org: string): boolean => SECRETS.delete(org);
 
 const WEBHOOKS = new RefreshedCache<Webhook[]>(5_000);
@@ -43,30 +43,25 @@ export const webhookContext = (org: string, id: string): string => `${org}/webho
 /** The actor in the audit event of a webhook that a receiver has ended. */
 const RECEIVER = "receiver";
 
-/** Where messages about an organisation's runs are sent: its enabled webhooks. */
+/** Where messages about an organisation's runs are sent: its webhooks. */
 export const subscribersIn = (env: Env, waitUntil: (work: Promise<unknown>) => void): Subscribers => ({
-  list: async (org) => {
+  list: async (org, { isFresh = false } = {}) => {
+    if (isFresh) clearWebhooks(org);
     const keys = vaultKeysFor(env);
-    if (keys === undefined) return [];
     const all = await WEBHOOKS.get(org, () => organizationStub(env, org).webhooks(), { waitUntil });
-    return all.flatMap(({ id, url, events, status, sealed, previous }) => {
+    return all.map(({ id, url, events, status, sealed, previous }) => {
       const isBoth = previous !== undefined && previous.until > Date.now();
-      const secrets = [sealed, ...(isBoth ? [previous.sealed] : [])].flatMap(
-        (one) => decrypt(one, webhookContext(org, id), keys) ?? [],
+      const secrets = [sealed, ...(isBoth ? [previous.sealed] : [])].flatMap((one) =>
+        keys === undefined ? [] : (decrypt(one, webhookContext(org, id), keys) ?? []),
       );
-      return status === "enabled" && secrets.length > 0
-        ? [{ id, url, events: events as NotificationType[], secrets }]
-        : [];
+      return { id, url, events: events as NotificationType[], secrets, isEnabled: status === "enabled" };
     });
   },
-  disable: async (org, id) => {
-    const stub = organizationStub(env, org);
-    const webhook = (await stub.webhooks()).find((one) => one.id === id);
-    if (webhook === undefined) return;
-    await stub.putWebhook(org, { ...webhook, status: "disabled" }, { actor: RECEIVER, action: "webhook.disabled" });
+  disable: async (org, { id, url }) => {
+    await organizationStub(env, org).changeWebhook(org, id, { status: "disabled", ifUrl: url }, RECEIVER);
     clearWebhooks(org);
   },
 });
 
-/** After a change here; other isolates see it within seconds. */
+/** After a change here; other isolates see it within 20 seconds. */
 export const clearWebhooks = (org: string): boolean => WEBHOOKS.delete(org);

@@ -2,7 +2,7 @@ import type { OutboundNetwork } from "../outbound/bounded-fetch.ts";
 import { getIsolateRouter } from "./router.ts";
 
 /**
- * How tools reach the network: public addresses only, which the platform sees to (docs/tools.md), and the origins that the deployment has
+ * How requests to URLs from outside reach the network: public addresses only, which the platform sees to (docs/tools.md), and the origins that the deployment has
  * registered (`tools.origins` in RHONE_CONFIG).
  */
 export function outboundNetworkFor(

@@ -3,7 +3,7 @@ import type { ScreenedResult } from "../gateway/shield/screen-text.ts";
 import { sha256 } from "../wire/hash.ts";
 import { newId } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
-import { aboutExecution, digestTool, openCheckpoint } from "./state/checkpoint.ts";
+import { toExecutionBinding, digestTool, openCheckpoint } from "./state/checkpoint.ts";
 import { effectOf, type RunDefinition, type RunTool, schemaOf } from "./state/definition.ts";
 import { judgeCall, type ToolVerdict } from "./state/policy.ts";
 import type { Execution, ExecutionStatus, Run, RunCheckpoint } from "./state/run.ts";
@@ -83,8 +83,8 @@ export function planBatch(
     executions.push({ ...base, ...(isHeld ? { status: "awaiting_approval" } : toOpen(tool!, now)) });
     if (!isHeld) continue;
     const { expiresSeconds, approver } = verdict;
-    const matter = { kind: "approval", approver, expiresSeconds, ...aboutExecution(base, definition) } as const;
-    checkpoints.push(openCheckpoint(run, matter, { now, objectId }));
+    const opened = { kind: "approval", approver, expiresSeconds, ...toExecutionBinding(base, definition) } as const;
+    checkpoints.push(openCheckpoint(run, opened, { now, objectId }));
   }
   return { executions, checkpoints, isStuck };
 }

@@ -4,13 +4,16 @@ import { deliver, type Receiver } from "../outbound/deliver.ts";
 import type { Notification, NotificationType } from "./state/notification.ts";
 import type { RunStore } from "./state/run-store.ts";
 
-/** A webhook of an organisation, and what is sent to it. */
-export type Subscriber = Receiver & { id: string; events: readonly NotificationType[] };
+/** A webhook of an organisation, and what is sent to it while it is enabled. Without secrets it cannot be reached. */
+export type Subscriber = Receiver & { id: string; events: readonly NotificationType[]; isEnabled: boolean };
 
-/** The webhooks of an organisation. `disable`: one wants no more messages. */
+/**
+ * The webhooks of an organisation. `isFresh`: as they are now, and not as they were seconds ago. `disable`: one wants no more messages at
+ * its URL. Both reject where that cannot be known or done.
+ */
 export type Subscribers = {
-  list: (org: string) => Promise<readonly Subscriber[]>;
-  disable: (org: string, id: string) => Promise<void>;
+  list: (org: string, options?: { isFresh?: boolean }) => Promise<readonly Subscriber[]>;
+  disable: (org: string, subscriber: Pick<Subscriber, "id" | "url">) => Promise<void>;
 };
 
 type NotifierServices = {
@@ -22,6 +25,8 @@ type NotifierServices = {
 
 /** Time from each try to the next: ten tries within three days. Milliseconds. */
 const RETRY_AFTER_MS = [5, 60, 300, 1_800, 7_200, 18_000, 36_000, 72_000, 122_400].map((seconds) => seconds * 1000);
+/** Longer than a delivery may take: what a crash has left is looked at again then. Milliseconds. */
+const GUARD_MS = 20_000;
 /** Messages that are delivered at the same time. */
 const MAX_PARALLEL = 6;
 
@@ -45,12 +50,12 @@ export class Notifier {
 
   /** The webhooks to which this is sent. A message to them is about to be written. */
   subscribersOf(type: NotificationType): string[] {
-    const ids = this.#known.flatMap(({ id, events }) => (events.includes(type) ? [id] : []));
+    const ids = this.#known.flatMap(({ id, events, isEnabled }) => (isEnabled && events.includes(type) ? [id] : []));
     this.#isIdle &&= ids.length === 0;
     return ids;
   }
 
-  /** Learns which webhooks there are now. Never throws: those that were known stay. */
+  /** Learns which webhooks there are. Never throws: those that were known stay. */
   async refresh(org: string): Promise<void> {
     try {
       this.#known = await this.#services.subscribers.list(org);
@@ -65,46 +70,56 @@ export class Notifier {
     if (!this.#isIdle) this.#schedule(0);
   }
 
-  /** Delivers what is due, without waiting for it, and schedules the next time. To be called when all rows are durable. */
+  /** Delivers what is due, without waiting for it, and schedules the next time. The platform holds requests until all rows are durable. */
   send(org: string): void {
-    if (this.#isIdle || this.#isSending) return;
+    if (this.#isIdle) return;
+    // Before any work: a crash must not leave it undone.
+    this.#schedule(GUARD_MS);
+    if (this.#isSending) return;
     this.#isSending = true;
-    const sending = this.#sendDue(org).catch((cause: unknown) => console.error("notifications not sent", cause));
-    this.#services.lifetime.waitUntil(sending.finally(() => (this.#isSending = false)));
+    this.#services.lifetime.waitUntil(this.#sendDue(org).finally(() => (this.#isSending = false)));
   }
 
+  /** Never rejects. */
   async #sendDue(org: string): Promise<void> {
     const { store, lifetime } = this.#services;
-    await this.refresh(org);
     for (;;) {
       const pending = store.listByStatus("notification", "pending");
+      this.#isIdle = pending.length === 0;
+      if (this.#isIdle) return;
       const due = pending.filter(({ dueAt }) => dueAt <= lifetime.now()).slice(0, MAX_PARALLEL);
-      if (due.length === 0) return this.#rest(pending);
-      // Before any work: a crash must not leave it undone.
-      this.#schedule(RETRY_AFTER_MS[0]!);
+      if (due.length === 0) return this.#schedule(Math.min(...pending.map(({ dueAt }) => dueAt)) - lifetime.now());
       await Promise.all(due.map((one) => this.#sendOne(org, one)));
     }
   }
 
-  #rest(pending: readonly Notification[]): void {
-    this.#isIdle = pending.length === 0;
-    if (!this.#isIdle) this.#schedule(Math.min(...pending.map(({ dueAt }) => dueAt)) - this.#services.lifetime.now());
-  }
-
+  /** Tries once; what goes wrong is a try that has failed. */
   async #sendOne(org: string, notification: Notification): Promise<void> {
-    const { store, network, lifetime, subscribers } = this.#services;
-    const { id, message, payload, attempt } = notification;
-    const subscriber = this.#known.find((one) => one.id === notification.webhook);
-    if (subscriber === undefined) return store.remove("notification", id);
-    const outcome = await deliver({ id: message, body: payload }, subscriber, { network, now: lifetime.now() });
-    if (outcome === "gone") await subscribers.disable(org, subscriber.id);
+    const { store, lifetime } = this.#services;
+    const { id, attempt } = notification;
+    const isOver = await this.#isDeliveredTo(org, notification).catch((cause: unknown) => {
+      console.error("a notification could not be sent", cause);
+      return false;
+    });
     // Its session may have been deleted meanwhile.
     if (store.find("notification", id) === undefined) return;
     const after = RETRY_AFTER_MS[attempt];
-    if (outcome !== false || after === undefined) {
-      if (outcome === false) console.error("a notification was given up", message, subscriber.id);
-      return store.remove("notification", id);
-    }
-    store.put("notification", { ...notification, attempt: attempt + 1, dueAt: lifetime.now() + after });
+    if (!isOver && after === undefined) console.error("a notification was given up", id);
+    if (isOver || after === undefined) store.remove("notification", id);
+    else store.put("notification", { ...notification, attempt: attempt + 1, dueAt: lifetime.now() + after });
+  }
+
+  /** Whether a message has arrived, or its webhook wants none. Rejects if that cannot be known. */
+  async #isDeliveredTo(org: string, { webhook, message, payload }: Notification): Promise<boolean> {
+    const { network, lifetime, subscribers } = this.#services;
+    const receives = ({ id, isEnabled }: Subscriber): boolean => id === webhook && isEnabled;
+    // A list of seconds ago may not have a webhook that is new; that one is gone must be certain.
+    const subscriber =
+      (await subscribers.list(org)).find(receives) ?? (await subscribers.list(org, { isFresh: true })).find(receives);
+    if (subscriber === undefined) return true;
+    if (subscriber.secrets.length === 0) throw new Error(`the secret of ${webhook} cannot be read`);
+    const outcome = await deliver({ id: message, body: payload }, subscriber, { network, now: lifetime.now() });
+    if (outcome === "gone") await subscribers.disable(org, subscriber);
+    return outcome !== false;
   }
 }

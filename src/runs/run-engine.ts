@@ -236,7 +236,10 @@ export class RunEngine {
     const { lifetime, notifier, state } = this.services;
     const now = lifetime.now();
     notifier.send(state.session.row.org);
-    if (this.areRunning) this.#schedule(HEARTBEAT_MS);
+    if (this.areRunning) {
+      this.#schedule(HEARTBEAT_MS);
+      lifetime.waitUntil(notifier.refresh(state.session.row.org));
+    }
     for (const run of this.#listOpen(...WAITING)) {
       const due = nextDueOf(run, this.services.store);
       if (due <= now || mayGoOn(run, this.services.store)) this.start(run);
@@ -250,8 +253,8 @@ export class RunEngine {
     let release: (() => void) | undefined;
     let timer: ReturnType<typeof setTimeout> | undefined;
     try {
-      release = await state.lease.acquireClaimed(controller.signal);
       await notifier.refresh(run.org);
+      release = await state.lease.acquireClaimed(controller.signal);
       const other = this.#listOpen(...CLAIMING).find((one) => one.id !== run.id && isWaiting(one));
       if (other !== undefined) throw busyWith(other);
       run.status = "running";

@@ -4,7 +4,7 @@ import type { SafetyRecord } from "../store/records.ts";
 import { settleExecution } from "./batch.ts";
 import { toCompleted } from "./run-views.ts";
 import type { RunServices } from "./services.ts";
-import { aboutExecution, openCheckpoint } from "./state/checkpoint.ts";
+import { toExecutionBinding, openCheckpoint } from "./state/checkpoint.ts";
 import type { RunDefinition } from "./state/definition.ts";
 import type { RunStore } from "./state/run-store.ts";
 import type { Execution, ExecutionStatus, LiveRun, Run, RunCheckpoint, StopReason } from "./state/run.ts";
@@ -37,8 +37,8 @@ export class RunGates {
     this.#open({ kind: "safety", bound: { digest }, safety });
   }
 
-  #open(matter: Parameters<typeof openCheckpoint>[1]): void {
-    const checkpoint = openCheckpoint(this.#run, matter, this.#stamp);
+  #open(opened: Parameters<typeof openCheckpoint>[1]): void {
+    const checkpoint = openCheckpoint(this.#run, opened, this.#stamp);
     this.#services.store.put("checkpoint", checkpoint);
     this.#services.announce(this.#run, checkpoint);
   }
@@ -80,7 +80,7 @@ export class RunGates {
     );
     for (const execution of executions) {
       if (execution.status !== "unknown" || open.has(execution.id)) continue;
-      this.#open({ kind: "unknown", ...aboutExecution(execution, this.#live.definition) });
+      this.#open({ kind: "unknown", ...toExecutionBinding(execution, this.#live.definition) });
     }
   }
 

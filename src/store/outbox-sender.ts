@@ -45,6 +45,8 @@ export class OutboxSender {
   readonly #services: SenderServices;
   /** The rows of the outbox that were read so far, in order. */
   readonly #rows: PendingRow[] = [];
+  /** When the next check is due, however often the alarm goes off before that. Undefined: at once. Unix milliseconds. */
+  #dueAt: number | undefined;
 
   constructor(services: SenderServices) {
     this.#services = services;
@@ -52,7 +54,12 @@ export class OutboxSender {
 
   /** To be called when a row is written: it is then delivered by the alarm even if `send` is never called. */
   scheduleCheck(): void {
-    this.#services.alarm.scheduleWithin(CHECK_MS);
+    this.#checkWithin(CHECK_MS);
+  }
+
+  #checkWithin(ms: number): void {
+    this.#dueAt = Math.min(this.#dueAt ?? Infinity, this.#services.now() + ms);
+    this.#services.alarm.scheduleWithin(ms);
   }
 
   /** Hands new rows to the batcher, which delivers them together with those of other objects. `settle` checks the result. */
@@ -64,11 +71,16 @@ export class OutboxSender {
   }
 
   /**
-   * To be called by the alarm. Delivers rows that are not delivered, and deletes those that were some time ago. Resolves to
-   * whether rows are left; the alarm is set again then.
+   * To be called by the alarm. Delivers rows that are not delivered, and deletes those that were some time ago, if a check is
+   * due. Resolves to whether rows may be left; the alarm is set again then.
    */
   async settle(): Promise<boolean> {
-    const { sql, now } = this.#services;
+    const { sql, now, alarm } = this.#services;
+    if (this.#dueAt !== undefined && this.#dueAt > now()) {
+      alarm.scheduleWithin(this.#dueAt - now());
+      return true;
+    }
+    this.#dueAt = undefined;
     this.#collect();
     const undelivered = this.#rows.filter(({ deliveredAt }) => deliveredAt === undefined);
     const isRecent = ({ deliveredAt = Infinity }: PendingRow): boolean => deliveredAt > now() - DELIVERED_RETENTION_MS;
@@ -78,7 +90,7 @@ export class OutboxSender {
     await this.#retry(undelivered);
     if (this.#rows.length === 0) return false;
     const failures = Math.min(...this.#rows.filter(isRecent).map((row) => row.failures ?? 0));
-    this.#services.alarm.scheduleWithin(Math.min(CHECK_MS * 2 ** failures, MAX_CHECK_MS));
+    this.#checkWithin(Math.min(CHECK_MS * 2 ** failures, MAX_CHECK_MS));
     return true;
   }
 

@@ -5,14 +5,14 @@ import { writePlan } from "../fake/plan.ts";
 import { clientTool, json, listOf, run, send, textOf, toolLog, webhook, type Json } from "../support/runs/client.ts";
 import { objectOf } from "../support/worker/client.ts";
 
-/**
- * A run with a tool of each kind and effect, whose object crashes at its n-th write of a part of the run: before that is durable, or
- * right after. It has to end as it does without a crash, but for what a person decides about a tool that must not run twice.
- */
 /** Each third write; with RHONE_TEST_ALL=1, as `npm run check:all` sets it, each. */
 const SHARE = env.TEST_ALL === "1" ? 1 : 3;
 
 const call = (name: string): Json => ({ name, args: { n: 1 } });
+/**
+ * A run with a tool of each kind and effect, whose object crashes at its n-th write of a part of the run: before that is durable, or
+ * right after. It has to end as it does without a crash, but for what a person decides about a tool that must not run twice.
+ */
 const PLAN = writePlan([
   [call("look"), { name: "time", args: {} }],
   [call("save"), call("pay")],
@@ -130,6 +130,7 @@ describe("a run whose object crashes at any of its writes", () => {
         tried++;
         if (crashed === undefined) continue;
         accepted++;
+        expect(crashed.writes).toBeGreaterThanOrEqual(n);
         expect([n, crashed.history]).toEqual([n, whole.history]);
       }
       expect(accepted).toBeGreaterThan(tried * 0.8);

@@ -70,11 +70,10 @@ describe("a webhook", () => {
     await json("POST", `/v1/runs/${waiting.id as string}:cancel`);
     expect(typesOf(await received("hook-some", 1))).toEqual(["run.cancelled"]);
     await json("PATCH", `/v1/webhooks/${id}`, { status: "disabled" });
+    // It gets the same event, written together with what the other one does not get.
+    await subscribe("hook-sentinel/hook", { events: ["run.cancelled"] });
     const later = await run({ input: plan, tools: [asking("some-tool")] });
     await json("POST", `/v1/runs/${later.id as string}:cancel`);
-    // What it does not get would have come before this.
-    await subscribe("hook-sentinel/hook");
-    await run({ input: "Hello", tools: [] });
     await received("hook-sentinel", 1);
     expect(typesOf(await toolLog("hook-some"))).toEqual(["run.cancelled"]);
   });
@@ -104,6 +103,22 @@ describe("a webhook", () => {
     for (const secret of [before.secret, after.secret as string])
       expect(new Webhook(secret).verify(message!.body, message!.headers)).toMatchObject({ type: "run.completed" });
     expect(message!.headers["webhook-signature"]!.split(" ")).toHaveLength(2);
+  });
+
+  it("that is changed while it is rotated has its last secret, and one that is deleted meanwhile stays so", async () => {
+    const { id } = await subscribe("hook-race/hook", { events: ["run.completed"] });
+    const [rotated] = await Promise.all([
+      json("POST", `/v1/webhooks/${id}:rotate`),
+      json("PATCH", `/v1/webhooks/${id}`, { events: ["run.completed", "run.failed"] }),
+    ]);
+    await run({ input: "Hello", tools: [] });
+    const [message] = await received("hook-race", 1);
+    expect(new Webhook(rotated.secret as string).verify(message!.body, message!.headers)).toMatchObject({
+      type: "run.completed",
+    });
+    await Promise.all([send("DELETE", `/v1/webhooks/${id}`), send("POST", `/v1/webhooks/${id}:rotate`)]);
+    const all = (await json("GET", "/v1/webhooks")).data as Json[];
+    expect(all.filter((one) => one.id === id)).toEqual([]);
   });
 
   it("shows its secret when it is made, and never again", async () => {

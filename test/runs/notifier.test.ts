@@ -1,17 +1,25 @@
 import { DatabaseSync } from "node:sqlite";
 import { expect, it, vi } from "vitest";
 import type { OutboundNetwork } from "../../src/outbound/bounded-fetch.ts";
-import { Notifier, type Subscriber } from "../../src/runs/notifier.ts";
+import { Notifier, type Subscriber, type Subscribers } from "../../src/runs/notifier.ts";
 import { RunStore } from "../../src/runs/state/run-store.ts";
 import type { Run } from "../../src/runs/state/run.ts";
 import { migrateSession, withLazyTables } from "../../src/session/schema.ts";
 import type { Sql } from "../../src/store/sql.ts";
 
-const WEBHOOK: Subscriber = { id: "whk_1", url: "https://hooks.example.com/x", events: ["run.completed"], secrets: [] };
+const WEBHOOK: Subscriber = {
+  isEnabled: true,
+  id: "whk_1",
+  url: "https://hooks.example.com/x",
+  events: ["run.completed"],
+  secrets: ["whsec_c2VjcmV0"],
+};
 const HOUR = 3_600_000;
 
 /** The runs of a session, with a clock that is moved by hand and a receiver that answers with this status. */
 function open({ status, webhooks = [WEBHOOK] }: { status: number; webhooks?: Subscriber[] }) {
+  const list = vi.fn<Subscribers["list"]>(async () => webhooks);
+  const disable = vi.fn<Subscribers["disable"]>(async () => {});
   const db = new DatabaseSync(":memory:");
   const sql: Sql = withLazyTables((query, ...values) => {
     if (values.length === 0 && query.includes(";")) db.exec(query);
@@ -40,14 +48,13 @@ function open({ status, webhooks = [WEBHOOK] }: { status: number; webhooks?: Sub
       subscribersOf: (type) => notifier.subscribersOf(type),
       now: () => clock.now,
     });
-    const disabled = vi.fn(async () => {});
     const notifier = new Notifier(
-      { store, network, lifetime, subscribers: { list: async () => webhooks, disable: disabled } },
+      { store, network, lifetime, subscribers: { list, disable } },
       (ms) => (clock.alarm = Math.min(clock.alarm, clock.now + ms)),
     );
     return { store, notifier };
   };
-  return { clock, receiver, start, settle: () => Promise.all(works.splice(0)) };
+  return { clock, receiver, list, disable, start, settle: () => Promise.all(works.splice(0)) };
 }
 
 const ended = (): Run =>
@@ -88,7 +95,7 @@ it.each([0, 500, 429, 302, 404])(
     expect(hours).toBeGreaterThan(60);
     expect(hours).toBeLessThanOrEqual(72);
     expect(store.listByStatus("notification", "pending")).toEqual([]);
-    expect(silenced).toHaveBeenCalledWith("a notification was given up", tries[0]!.id, "whk_1");
+    expect(silenced).toHaveBeenCalledWith("a notification was given up", `${tries[0]!.id}/whk_1`);
     silenced.mockRestore();
   },
 );
@@ -98,6 +105,72 @@ it.each([200, 204, 410])("a message that is taken or refused for good leaves not
   const store = await end(setting);
   expect(setting.receiver.tries).toHaveLength(1);
   expect(store.listByStatus("notification", "pending")).toEqual([]);
+  const disabled = setting.disable.mock.calls.map(([org, { id, url }]) => [org, id, url]);
+  expect(disabled).toEqual(status === 410 ? [["org", "whk_1", WEBHOOK.url]] : []);
+});
+
+it.each(["list", "disable"] as const)("what cannot be known or done is tried again: %s", async (what) => {
+  const silenced = vi.spyOn(console, "error").mockImplementation(() => {});
+  const setting = open({ status: what === "list" ? 200 : 410 });
+  const { store, notifier } = setting.start();
+  await notifier.refresh("org");
+  const run = ended();
+  store.put("run", run);
+  store.put("run", Object.assign(run, { status: "completed" }));
+  setting[what].mockRejectedValueOnce(new Error("the organisation cannot be reached"));
+  notifier.send("org");
+  await setting.settle();
+  expect(store.listByStatus("notification", "pending")).toMatchObject([
+    { attempt: 1, dueAt: setting.clock.now + 5_000 },
+  ]);
+  setting.clock.now += 5_000;
+  notifier.send("org");
+  await setting.settle();
+  expect(store.listByStatus("notification", "pending")).toEqual([]);
+  expect(setting.receiver.tries).toHaveLength(what === "list" ? 1 : 2);
+  silenced.mockRestore();
+});
+
+it("a webhook that cannot be reached does not keep another from its messages", async () => {
+  const silenced = vi.spyOn(console, "error").mockImplementation(() => {});
+  const unreadable = { ...WEBHOOK, id: "whk_0", secrets: [] };
+  const setting = open({ status: 200, webhooks: [unreadable, WEBHOOK] });
+  const { store, notifier } = setting.start();
+  await notifier.refresh("org");
+  const run = ended();
+  store.put("run", run);
+  store.put("run", Object.assign(run, { status: "completed" }));
+  notifier.send("org");
+  await setting.settle();
+  expect(setting.receiver.tries).toHaveLength(1);
+  expect(store.listByStatus("notification", "pending")).toMatchObject([{ webhook: "whk_0", attempt: 1 }]);
+  silenced.mockRestore();
+});
+
+it("while a receiver takes its time, the alarm is set again, so that a crash leaves nothing undone", async () => {
+  const setting = open({ status: 200 });
+  const answer = Promise.withResolvers<void>();
+  const held = setting.list.getMockImplementation()!;
+  const { store, notifier } = setting.start();
+  await notifier.refresh("org");
+  const run = ended();
+  store.put("run", run);
+  store.put("run", Object.assign(run, { status: "completed" }));
+  setting.list.mockImplementationOnce(async (...at) => {
+    await answer.promise;
+    return await held(...at);
+  });
+  notifier.send("org");
+  for (let i = 0; i < 3; i++) {
+    expect(setting.clock.alarm).toBeGreaterThan(setting.clock.now);
+    expect(setting.clock.alarm).toBeLessThan(Infinity);
+    setting.clock.now = setting.clock.alarm;
+    setting.clock.alarm = Infinity;
+    notifier.send("org");
+  }
+  answer.resolve();
+  await setting.settle();
+  expect(setting.receiver.tries).toHaveLength(1);
 });
 
 it("a message that a crash has left is delivered by the next instance", async () => {

@@ -62,18 +62,46 @@ it("a record that cannot be applied holds up no other, is never dropped, and is 
   });
 });
 
+it("an alarm that goes off before a check is due counts as no try", async () => {
+  const { rhone } = await chat({ messages: [user("x")] });
+  await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
+    const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
+    sql("DELETE FROM outbox");
+    let now = 0;
+    const { services, deliver, alarms } = servicesWith(sql, () => now);
+    deliver.mockRejectedValue(new Error("D1 is down"));
+    postRecord(sql, sessionRecord(1));
+    const sender = new OutboxSender(services);
+    expect(await sender.settle()).toBe(true);
+    const { at } = alarms.at(-1)!;
+    const tries = deliver.mock.calls.length;
+    for (; now + 700 < at; now += 700) {
+      services.alarm.onAlarm();
+      expect(await sender.settle()).toBe(true);
+      expect(alarms.at(-1)!.at).toBe(at);
+    }
+    expect(deliver.mock.calls).toHaveLength(tries);
+    now = at;
+    services.alarm.onAlarm();
+    await sender.settle();
+    expect(deliver.mock.calls).toHaveLength(tries + 1);
+  });
+});
+
 it("while nothing can be delivered, a check of a full outbox gives up soon", async () => {
   const { rhone } = await chat({ messages: [user("x")] });
   await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
     const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
     sql("DELETE FROM outbox");
-    const { services, deliver, sent } = servicesWith(sql, Date.now);
+    let now = 0;
+    const { services, deliver, sent } = servicesWith(sql, () => now);
     deliver.mockRejectedValue(new Error("D1 is down"));
     for (let i = 0; i < 500; i++) postRecord(sql, sessionRecord(i));
     const sender = new OutboxSender(services);
     expect(await sender.settle()).toBe(true);
     expect(sent().length).toBeLessThan(40);
     deliver.mockResolvedValue(undefined);
+    now += 10_000_000;
     await sender.settle();
     expect(new Set(sent().flatMap((list) => list.map(({ revision }) => revision))).size).toBe(500);
   });

@@ -1,11 +1,11 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { GatewayError, invalid } from "../../canonical/error.ts";
+import { GatewayError } from "../../canonical/error.ts";
 import type { Credential } from "../../keys/organization.ts";
 import { hintOf } from "../../keys/secret.ts";
-import { encrypt, type VaultKeys } from "../../keys/vault.ts";
+import { encrypt } from "../../keys/vault.ts";
 import { organizationStub } from "../../platform/key-stubs.ts";
-import { clearProviderCache, vaultKeysFor, credentialContext } from "../../platform/org-providers.ts";
+import { clearProviderCache, credentialContext, requireVaultKeys } from "../../platform/org-providers.ts";
 import { providersOf } from "../../providers/registry.ts";
 import { listOf } from "../openapi/pages.ts";
 import { errorResponses, jsonBody, jsonResponse } from "../openapi/responses.ts";
@@ -77,7 +77,7 @@ export function credentialRoutes(app: OpenAPIHono<AppEnv>): void {
     const { provider } = c.req.valid("param");
     const { api_key } = c.req.valid("json");
     if (!providersOf(c.env).has(provider)) throw noProvider();
-    const sealed = encrypt(api_key, credentialContext(org, provider), vaultOf(c));
+    const sealed = encrypt(api_key, credentialContext(org, provider), requireVaultKeys(c.env, "credentials"));
     await organizationStub(c.env, org).setCredential(org, { provider, sealed, hint: hintOf(api_key) }, keyId);
     clearProviderCache(org);
     return c.json(toApiCredential(await found(c, provider)), 200);
@@ -88,15 +88,6 @@ export function credentialRoutes(app: OpenAPIHono<AppEnv>): void {
     clearProviderCache(org);
     return c.body(null, 204);
   });
-}
-
-function vaultOf({ env }: Context<AppEnv>): VaultKeys {
-  const keys = vaultKeysFor(env);
-  if (keys !== undefined) return keys;
-  throw invalid(
-    "RHONE_CREDENTIALS_KEY",
-    "expected this deployment secret to be 32 bytes in base64; credentials cannot be stored without it",
-  );
 }
 
 async function found(c: Context<AppEnv>, provider: string): Promise<Credential> {

@@ -3,7 +3,7 @@ import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { ToolSecret } from "../../keys/tool-secrets.ts";
 import { encrypt } from "../../keys/vault.ts";
 import { organizationStub } from "../../platform/key-stubs.ts";
-import { vaultKeysFor } from "../../platform/org-providers.ts";
+import { requireVaultKeys } from "../../platform/org-providers.ts";
 import { clearToolSecrets, secretContext } from "../../platform/org-secrets.ts";
 import { listOf } from "../openapi/pages.ts";
 import { errorResponses, jsonBody, jsonResponse } from "../openapi/responses.ts";
@@ -66,12 +66,7 @@ export function secretRoutes(app: OpenAPIHono<AppEnv>): void {
     const { org, keyId } = c.var.caller;
     const { name } = c.req.valid("param");
     const { value, hosts } = c.req.valid("json");
-    const keys = vaultKeysFor(c.env);
-    if (keys === undefined)
-      throw invalid(
-        "RHONE_CREDENTIALS_KEY",
-        "expected this deployment secret to be 32 bytes in base64; secrets cannot be stored without it",
-      );
+    const keys = requireVaultKeys(c.env, "secrets");
     const sealed = encrypt(value, secretContext(org, name), keys);
     if (!(await organizationStub(c.env, org).setSecret(org, { name, sealed, hosts }, keyId)))
       throw invalid("name", "expected at most 100 secrets: delete one");

@@ -1,16 +1,17 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
-import type { Caller } from "../../keys/caller.ts";
 import { encrypt } from "../../keys/vault.ts";
-import type { Webhook, WebhookChange } from "../../keys/webhooks.ts";
+import type { Webhook, WebhookChanges } from "../../keys/webhooks.ts";
 import { requirePublic, UrlRefusal } from "../../outbound/public-url.ts";
 import { newSigningSecret } from "../../outbound/signature.ts";
 import { organizationStub } from "../../platform/key-stubs.ts";
-import { vaultKeysFor } from "../../platform/org-providers.ts";
+import { requireVaultKeys } from "../../platform/org-providers.ts";
 import { clearWebhooks, webhookContext } from "../../platform/org-secrets.ts";
 import { outboundNetworkFor } from "../../platform/outbound-network.ts";
 import { NOTIFICATION_TYPES } from "../../runs/state/notification.ts";
 import { newId } from "../../wire/id.ts";
+import { withoutUndefined } from "../../wire/json.ts";
 import { listOf } from "../openapi/pages.ts";
 import { errorResponses, jsonBody, jsonResponse } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
@@ -85,32 +86,31 @@ export function webhookRoutes(app: OpenAPIHono<AppEnv>): void {
     return c.json({ object: "list" as const, data: all.map(toApiWebhook) }, 200);
   });
   app.openapi(routes.create, async (c) => {
-    const { caller } = c.var;
+    const { org, keyId } = c.var.caller;
     const { url: target, events: subscribed } = c.req.valid("json");
     requireTarget(target, c.env);
     const id = newId("whk", Date.now());
     const secret = newSigningSecret();
-    const sealed = seal(secret, { caller, id, env: c.env });
+    const sealed = seal(secret, { id, org, env: c.env });
     const added: Webhook = { id, url: target, events: subscribed, status: "enabled", sealed, createdAt: Date.now() };
-    if (!(await put(added, "webhook.created", { caller, env: c.env })))
+    if (!(await organizationStub(c.env, org).addWebhook(org, added, keyId)))
       throw invalid("url", "expected at most 20 webhooks: delete one");
+    clearWebhooks(org);
     return c.json({ ...toApiWebhook(added), secret }, 201);
   });
   app.openapi(routes.change, async (c) => {
     const changes = c.req.valid("json");
     if (changes.url !== undefined) requireTarget(changes.url, c.env);
-    const found = await find(c.req.valid("param").id, { caller: c.var.caller, env: c.env });
-    const next = { ...found, ...changes } as Webhook;
-    await put(next, "webhook.changed", { caller: c.var.caller, env: c.env });
-    return c.json(toApiWebhook(next), 200);
+    return c.json(
+      toApiWebhook(await change(c, c.req.valid("param").id, withoutUndefined<WebhookChanges>(changes))),
+      200,
+    );
   });
   app.post("/v1/webhooks/:call{.+:rotate}", async (c) => {
-    const place = { caller: c.var.caller, env: c.env };
-    const found = await find(c.req.param("call").slice(0, -":rotate".length), place);
+    const id = c.req.param("call").slice(0, -":rotate".length);
     const secret = newSigningSecret();
-    const previous = { sealed: found.sealed, until: Date.now() + ROTATION_MS };
-    const next: Webhook = { ...found, sealed: seal(secret, { ...place, id: found.id }), previous };
-    await put(next, "webhook.rotated", place);
+    const sealed = seal(secret, { id, org: c.var.caller.org, env: c.env });
+    const next = await change(c, id, { rotated: { sealed, until: Date.now() + ROTATION_MS } });
     return c.json({ ...toApiWebhook(next), secret }, 200);
   });
   app.openAPIRegistry.registerPath({
@@ -129,23 +129,15 @@ export function webhookRoutes(app: OpenAPIHono<AppEnv>): void {
   });
 }
 
-/** Whose webhooks, and where. */
-type Place = { caller: Caller; env: Cloudflare.Env };
-
 const notFound = (): GatewayError => new GatewayError("object.not_found", "there is no such webhook");
 
-/** The caller's webhook. Throws `object.not_found`. */
-async function find(id: string, { caller, env }: Place): Promise<Webhook> {
-  const found = (await organizationStub(env, caller.org).webhooks()).find((one) => one.id === id);
-  if (found === undefined) throw notFound();
-  return found;
-}
-
-/** Writes a webhook. Resolves to false if there are too many. */
-async function put(next: Webhook, action: WebhookChange["action"], { caller, env }: Place): Promise<boolean> {
-  const isPut = await organizationStub(env, caller.org).putWebhook(caller.org, next, { actor: caller.keyId, action });
-  clearWebhooks(caller.org);
-  return isPut;
+/** Changes the caller's webhook. Throws `object.not_found`. */
+async function change(c: Context<AppEnv>, id: string, changes: WebhookChanges): Promise<Webhook> {
+  const { org, keyId } = c.var.caller;
+  const changed = await organizationStub(c.env, org).changeWebhook(org, id, changes, keyId);
+  if (changed === undefined) throw notFound();
+  clearWebhooks(org);
+  return changed;
 }
 
 /** Throws `request.invalid` for a URL that the gateway does not send to. */
@@ -159,15 +151,8 @@ function requireTarget(target: string, env: Cloudflare.Env): void {
 }
 
 /** Encrypts a webhook's secret. Throws `request.invalid` if the deployment has no key for that. */
-function seal(secret: string, { caller, env, id }: Place & { id: string }): string {
-  const keys = vaultKeysFor(env);
-  if (keys === undefined)
-    throw invalid(
-      "RHONE_CREDENTIALS_KEY",
-      "expected this deployment secret to be 32 bytes in base64; secrets cannot be stored without it",
-    );
-  return encrypt(secret, webhookContext(caller.org, id), keys);
-}
+const seal = (secret: string, { id, org, env }: { id: string; org: string; env: Cloudflare.Env }): string =>
+  encrypt(secret, webhookContext(org, id), requireVaultKeys(env, "secrets"));
 
 /** A webhook as the API shows it, without its secret. */
 const toApiWebhook = ({

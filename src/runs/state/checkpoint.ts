@@ -7,7 +7,7 @@ import type { Execution, Run, RunCheckpoint } from "./run.ts";
 const EXPIRY_MS = { approval: 86_400_000, unknown: 30 * 86_400_000, limit: 86_400_000, safety: 86_400_000 } as const;
 
 /** What a checkpoint is about. `bound`: all that must be the same when it is decided. */
-type Matter = Pick<RunCheckpoint, "kind"> &
+type NewCheckpoint = Pick<RunCheckpoint, "kind"> &
   Partial<Pick<RunCheckpoint, "approver" | "execution" | "safety">> & {
     bound: Omit<RunCheckpoint["bound"], "keyId">;
     expiresSeconds?: number;
@@ -16,7 +16,7 @@ type Matter = Pick<RunCheckpoint, "kind"> &
 /** A new checkpoint of a run. */
 export const openCheckpoint = (
   { id, keyId }: Run,
-  { expiresSeconds, bound, ...matter }: Matter,
+  { expiresSeconds, bound, ...rest }: NewCheckpoint,
   { now, objectId }: { now: number; objectId: string },
 ): RunCheckpoint => ({
   id: newId("ckpt", now, objectId),
@@ -24,17 +24,17 @@ export const openCheckpoint = (
   revision: 0,
   status: "open",
   approver: "any",
-  ...matter,
+  ...rest,
   bound: { keyId, ...bound },
   createdAt: now,
-  expiresAt: now + (expiresSeconds === undefined ? EXPIRY_MS[matter.kind] : expiresSeconds * 1000),
+  expiresAt: now + (expiresSeconds === undefined ? EXPIRY_MS[rest.kind] : expiresSeconds * 1000),
 });
 
 /** The call that a decision is about, to be made as it was when the checkpoint was opened. */
-export const aboutExecution = (
+export const toExecutionBinding = (
   { id, name, definition, digest }: Execution,
   { policy }: Pick<RunDefinition, "policy">,
-): Pick<Matter, "execution" | "bound"> => ({
+): Pick<NewCheckpoint, "execution" | "bound"> => ({
   execution: id,
   bound: { tool: name, definition, digest, policy: digestPolicy(policy) },
 });

@@ -34,14 +34,14 @@ export function typeOfStatus(status: Run["status"]): NotificationType | undefine
 }
 
 /** What a message says of a run: where to look, and why. */
-export const toRunNews = ({ id, sessionId, status, stopReason }: Run): object => ({
+export const toRunPayload = ({ id, sessionId, status, stopReason }: Run): object => ({
   run_id: id,
   session_id: sessionId,
   status,
   ...(stopReason !== undefined && { stop_reason: stopReason }),
 });
 
-export const toCheckpointNews = ({ id, run, kind, bound, expiresAt }: RunCheckpoint, sessionId: string): object => ({
+export const toCheckpointPayload = ({ id, run, kind, bound, expiresAt }: RunCheckpoint, sessionId: string): object => ({
   checkpoint_id: id,
   run_id: run,
   session_id: sessionId,

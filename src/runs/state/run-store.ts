@@ -6,9 +6,9 @@ import type { Storage } from "../../store/sql.ts";
 import {
   type Notification,
   type NotificationType,
-  toCheckpointNews,
+  toCheckpointPayload,
   toNotifications,
-  toRunNews,
+  toRunPayload,
   typeOfStatus,
 } from "./notification.ts";
 import { type Owner, toCheckpointRecord, toExecutionRecord, toRunRecord } from "./run-recorded.ts";
@@ -29,8 +29,8 @@ type Kind = keyof Parts;
 const stepOf = (kind: Kind, part: Parts[Kind]): number =>
   kind === "step" ? (part as Step).n : kind === "execution" ? (part as Execution).step : 0;
 
-/** Who learns of what is written. `owner`: whose the session is. `subscribersOf`: the ids of those to which something is sent. */
-type RunReaders = {
+/** `owner`: whose the session is. `subscribersOf`: the ids of the webhooks to which something is sent. */
+type RunStoreServices = {
   owner: () => Owner;
   subscribersOf: (type: NotificationType) => readonly string[];
   now: () => number;
@@ -39,21 +39,26 @@ type RunReaders = {
 /** The runs of one session with their steps, executions and checkpoints: rows of a table that is made with the first of them. */
 export class RunStore {
   readonly #storage: Storage;
-  readonly #readers: RunReaders;
-  /** The status that a run had when it was last written or read. */
+  readonly #services: RunStoreServices;
+  /** The status with which a run was last written. */
   readonly #statuses = new Map<string, string>();
 
   /** The session has no runs, as most: no call of it looks for the table again. */
   #isUnused = false;
 
-  constructor(storage: Storage, readers: RunReaders) {
+  constructor(storage: Storage, services: RunStoreServices) {
     this.#storage = storage;
-    this.#readers = readers;
+    this.#services = services;
   }
 
   /** Runs `work` as one transaction. */
   transact<T>(work: () => T): T {
-    return this.#storage.transact(work);
+    try {
+      return this.#storage.transact(work);
+    } catch (thrown) {
+      this.#statuses.clear();
+      throw thrown;
+    }
   }
 
   /**
@@ -63,8 +68,8 @@ export class RunStore {
   put<K extends Kind>(kind: K, part: Parts[K]): void {
     part.revision++;
     this.#isUnused = false;
-    const isNews = this.#isNews(kind, part);
-    const record = isNews ? this.#toRecord(kind, part) : undefined;
+    const hasChanged = this.#hasChanged(kind, part);
+    const record = hasChanged ? this.#toRecord(kind, part) : undefined;
     if (record !== undefined) enqueue(this.#storage.sql, record);
     this.#storage.sql(
       "INSERT OR REPLACE INTO run_parts (id, kind, run, step, status, body) VALUES (?, ?, ?, ?, ?, ?)",
@@ -75,32 +80,33 @@ export class RunStore {
       part.status,
       storeText(this.#storage.sql, part.id, JSON.stringify(part)),
     );
-    if (isNews) for (const notification of this.#toNotifications(kind, part)) this.put("notification", notification);
+    if (hasChanged)
+      for (const notification of this.#toNotifications(kind, part)) this.put("notification", notification);
   }
 
-  /** Whether a part says more than it did: of a run, its status alone does. */
-  #isNews(kind: Kind, part: Parts[Kind]): boolean {
+  /** Whether a part is to be recorded: of a run, when its status is another one than before. */
+  #hasChanged(kind: Kind, part: Parts[Kind]): boolean {
     if (kind !== "run") return true;
-    const before = this.#statuses.get(part.id);
+    const before = this.#statuses.get(part.id) ?? this.find("run", part.id)?.status;
     this.#statuses.set(part.id, part.status);
     return before !== part.status;
   }
 
   #toRecord(kind: Kind, part: Parts[Kind]): StoredRecord | undefined {
-    if (kind === "execution") return toExecutionRecord(part as Execution, this.#readers.owner());
-    if (kind === "checkpoint") return toCheckpointRecord(part as RunCheckpoint, this.#readers.owner());
+    if (kind === "execution") return toExecutionRecord(part as Execution, this.#services.owner());
+    if (kind === "checkpoint") return toCheckpointRecord(part as RunCheckpoint, this.#services.owner());
     return kind === "run" ? toRunRecord(part as Run) : undefined;
   }
 
   #toNotifications(kind: Kind, part: Parts[Kind]): Notification[] {
     const isCreated = kind === "checkpoint" && part.revision === 1;
     const type = isCreated ? "checkpoint.created" : kind === "run" ? typeOfStatus((part as Run).status) : undefined;
-    const webhooks = type === undefined ? [] : this.#readers.subscribersOf(type);
+    const webhooks = type === undefined ? [] : this.#services.subscribersOf(type);
     if (type === undefined || webhooks.length === 0) return [];
     const data = isCreated
-      ? toCheckpointNews(part as RunCheckpoint, this.#readers.owner().sessionId)
-      : toRunNews(part as Run);
-    return toNotifications({ type, data, run: part.run }, webhooks, this.#readers.now());
+      ? toCheckpointPayload(part as RunCheckpoint, this.#services.owner().sessionId)
+      : toRunPayload(part as Run);
+    return toNotifications({ type, data, run: part.run }, webhooks, this.#services.now());
   }
 
   remove(kind: Kind, id: string): void {

@@ -170,21 +170,22 @@ export class EventBuffer {
   /** Deletes expired streams and rows. Returns when to run again, in Unix milliseconds; undefined if nothing is left. */
   dropExpired(): number | undefined {
     const now = this.#now();
-    const next = this.#nextExpiry();
-    if (next === undefined || next > now) return next;
     const expired = now - STREAM_RETENTION_MS;
-    this.#sql("DELETE FROM streams WHERE ended_at <= ?", expired);
-    this.#dropBefore(Math.min(this.#firstStreamed(), this.#firstWrittenAfter(expired)));
-    const later = this.#nextExpiry();
-    return later === undefined ? undefined : Math.max(later, now + MIN_DROP_INTERVAL_MS);
+    let oldest = this.#readOldest();
+    if (Math.min(oldest.ended ?? Infinity, oldest.written ?? Infinity) <= expired) {
+      this.#sql("DELETE FROM streams WHERE ended_at <= ?", expired);
+      this.#dropBefore(Math.min(this.#firstStreamed(), this.#firstWrittenAfter(expired)));
+      oldest = this.#readOldest();
+    }
+    const next = oldest.ended ?? oldest.written;
+    return next === null ? undefined : Math.max(next + STREAM_RETENTION_MS, now + MIN_DROP_INTERVAL_MS);
   }
 
-  /** When the oldest stream expires, or the oldest row if there is no stream. Unix milliseconds. */
-  #nextExpiry(): number | undefined {
-    const [oldest] = this.#sql<{ at: number | null }>(
-      "SELECT coalesce((SELECT min(ended_at) FROM streams), (SELECT written_at FROM events ORDER BY last LIMIT 1)) AS at",
-    );
-    return oldest?.at == null ? undefined : oldest.at + STREAM_RETENTION_MS;
+  /** When the first stream has ended of those that are stored, and when the first row was written. */
+  #readOldest(): { ended: number | null; written: number | null } {
+    return this.#sql<{ ended: number | null; written: number | null }>(
+      "SELECT (SELECT min(ended_at) FROM streams) AS ended, (SELECT written_at FROM events ORDER BY last LIMIT 1) AS written",
+    )[0]!;
   }
 
   /** Writes what is only in memory to rows. */

@@ -136,6 +136,23 @@ describe("a stream", () => {
     expect([buffer.hasAllSince(seen), buffer.hasAllSince(buffer.lastId)]).toEqual([false, true]);
   });
 
+  it("rows without a stream are dropped after ten minutes, also while a younger stream is stored", () => {
+    const { sql, clock, open } = openDatabase();
+    const buffer = open();
+    buffer.appendNotice("old", encodeUtf8("{}"));
+    buffer.flush();
+    clock.now += STREAM_RETENTION_MS - 1;
+    buffer.start("a");
+    buffer.append("a", encodeUtf8(event(0)), ONE);
+    buffer.end("a");
+    buffer.dropExpired();
+    expect(sql("SELECT last FROM events")).toHaveLength(2);
+    clock.now += 1;
+    buffer.dropExpired();
+    expect(sql("SELECT last FROM events")).toHaveLength(1);
+    expect(buffer.countEvents("a")).toBe(1);
+  });
+
   it("a stream has ids that only go up, also after a crash took the newest", () => {
     const { clock, open } = openDatabase();
     const ids: number[] = [];
