@@ -23,7 +23,7 @@ type BatchContext = {
   definition: RunDefinition;
   step: number;
   earlier: readonly Execution[];
-  approved: ReadonlySet<string>;
+  isApproved: IsApproved;
   now: number;
   objectId: string;
   refusal: string | undefined;
@@ -35,12 +35,12 @@ export const toolCallsOf = ({ messages }: Pick<ModelResponse, "messages">): Tool
 
 /**
  * Decides about each call of a reply: what is wrong with it is its result at once. `refusal`: why none of them is made. `earlier`: all
- * executions of the run so far. `approved`: digests of the definitions of tools that a person has approved for all of it.
+ * executions of the run so far. `isApproved`: which tools need no further approval.
  */
 export function planBatch(
   run: Run,
   calls: readonly ToolCall[],
-  { definition, step, earlier, approved, now, objectId, refusal: common }: BatchContext,
+  { definition, step, earlier, isApproved, now, objectId, refusal: common }: BatchContext,
 ): Batch {
   const checkpoints: RunCheckpoint[] = [];
   const executions: Execution[] = [];
@@ -79,7 +79,7 @@ export function planBatch(
       executions.push(settleExecution(base, { status: "denied", text, isError: true }, now));
       continue;
     }
-    const isHeld = verdict.do === "ask" && !approved.has(base.definition);
+    const isHeld = verdict.do === "ask" && !isApproved(base.definition, verdict.approver);
     executions.push({ ...base, ...(isHeld ? { status: "awaiting_approval" } : toOpen(tool!, now)) });
     if (!isHeld) continue;
     const { expiresSeconds, approver } = verdict;
@@ -89,9 +89,18 @@ export function planBatch(
   return { executions, checkpoints, isStuck };
 }
 
-/** The digests of the tools that a person has approved for the whole of a run. */
-export const approvedIn = (checkpoints: readonly RunCheckpoint[]): Set<string> =>
-  new Set(checkpoints.flatMap(({ decided, bound }) => (decided?.remember === "run" ? (bound.definition ?? []) : [])));
+/** Whether a tool, by the digest of its definition, was approved for the whole of a run, by one who may approve the call at hand. */
+export type IsApproved = (definition: string, approver: ToolVerdict["approver"]) => boolean;
+
+export const approvedIn =
+  (checkpoints: readonly RunCheckpoint[]): IsApproved =>
+  (definition, approver) =>
+    checkpoints.some(
+      ({ decided, bound }) =>
+        decided?.remember === "run" &&
+        bound.definition === definition &&
+        (approver === "any" || decided.by !== bound.keyId),
+    );
 
 /** Why a call is not made at all; undefined: it is. */
 function findRefusal(

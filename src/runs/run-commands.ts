@@ -5,6 +5,7 @@ import type { Caller } from "../keys/caller.ts";
 import { block } from "../surfaces/native-schemas.ts";
 import { rhoneRequest } from "../surfaces/rhone.ts";
 import { sha256 } from "../wire/hash.ts";
+import { loadPatterns } from "../wire/json-schema.ts";
 import type { Json, JsonObject } from "../wire/json.ts";
 import { settleExecution, toOpen, toScreened } from "./batch.ts";
 import type { RunEngine } from "./run-engine.ts";
@@ -121,9 +122,11 @@ export async function resume(
   });
   if (given.length > 0 && hasEnded(run)) throw conflict("id", `the run is ${run.status}`);
   if (hasEnded(run)) return;
+  const wasInterrupted = run.status === "interrupted";
   store.transact(() => given.forEach((execution) => store.put("execution", execution)));
   await lifetime.durable();
-  if (run.status === "interrupted" || (isWaiting(run) && mayGoOn(run, store))) engine.start(run);
+  // An interruption that has come meanwhile stands.
+  if (run.status === "interrupted" ? wasInterrupted : isWaiting(run) && mayGoOn(run, store)) engine.start(run);
   if (given.length > 0) engine.tell(run, ...given.map(toCompleted));
 }
 
@@ -158,6 +161,7 @@ export async function interrupt(
   { message, behavior }: z.infer<typeof interruptRequest>,
 ): Promise<void> {
   if (hasEnded(run)) throw conflict("id", `the run is ${run.status}`);
+  if (run.status === "queued") throw conflict("id", "the run has not started: it can be cancelled");
   const { store, state, lifetime } = engine.services;
   await engine.stop(run, "interrupt");
   if (hasEnded(run)) return;
@@ -180,6 +184,8 @@ export async function interrupt(
   run.status = "interrupted";
   store.put("run", run);
   await lifetime.durable();
+  // It may have been resumed meanwhile.
+  if (run.status !== "interrupted") return;
   if (message === undefined)
     return engine.tell(run, ...settled, { type: "run.interrupted", run: await engine.show(run) });
   engine.start(run);
@@ -198,6 +204,7 @@ export async function resolveCheckpoint(
   const { store, lifetime, screen, restore } = engine.services;
   const now = lifetime.now();
   const run = engine.require(runId);
+  if (decision.decision === "edit") await loadPatterns(engine.definitionOf(run).tools);
   const given = await screen(freeTextOf(decision), run, caller);
   // Nothing is awaited from here on until the decision is written: there is one.
   const checkpoint = store.find("checkpoint", id)!;
@@ -218,7 +225,7 @@ export async function resolveCheckpoint(
     if (changed !== undefined) store.put("execution", changed);
   });
   await lifetime.durable();
-  if (isWaiting(run) && mayGoOn(run, store)) engine.start(run);
+  if (isWaiting(run) && run.status !== "interrupted" && mayGoOn(run, store)) engine.start(run);
   const by = { decision: decision.decision, by: caller.keyId };
   engine.tell(
     run,

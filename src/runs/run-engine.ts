@@ -5,6 +5,7 @@ import { findTurn } from "../session/turns.ts";
 import { SURFACES } from "../surfaces/index.ts";
 import { parseRequest, readMembers } from "../surfaces/request.ts";
 import { withPrefix } from "../wire/id.ts";
+import { loadPatterns } from "../wire/json-schema.ts";
 import { type Json, type JsonObject, parseJson } from "../wire/json.ts";
 import { STOPPED } from "./execute-tool.ts";
 import { toCallText } from "./model-call.ts";
@@ -253,7 +254,7 @@ export class RunEngine {
     let release: (() => void) | undefined;
     let timer: ReturnType<typeof setTimeout> | undefined;
     try {
-      await notifier.refresh(run.org);
+      await Promise.all([notifier.refresh(run.org), loadPatterns(definition.tools)]);
       release = await state.lease.acquireClaimed(controller.signal);
       const other = this.#listOpen(...CLAIMING).find((one) => one.id !== run.id && isWaiting(one));
       if (other !== undefined) throw busyWith(other);

@@ -109,8 +109,8 @@ export class RunLoop {
           step.turn = toTurn(record, completed);
           const earlier = store.listExecutions(run.id);
           const refusal = refusalOf(response.finish.reason === "length", limit);
-          const approved = approvedIn(store.listOf("checkpoint", run.id));
-          const context = { definition, step: n, earlier, approved, now: this.#now, objectId, refusal };
+          const isApproved = approvedIn(store.listOf("checkpoint", run.id));
+          const context = { definition, step: n, earlier, isApproved, now: this.#now, objectId, refusal };
           const batch = planBatch(run, calls, context);
           if (batch.isStuck) step.limit = "stop_condition";
           run.toolCalls += calls.length;

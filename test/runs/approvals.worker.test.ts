@@ -111,6 +111,19 @@ describe("an approval", () => {
     expect(await ended(waiting.id)).toMatchObject({ status: "completed" });
   });
 
+  it("of another is not given by one that the run's own key has made for the whole run", async () => {
+    const policy = [
+      { tool: "refund", when: { field: "n", op: "lte", value: 10 }, do: "ask" },
+      { tool: "refund", do: "ask", approver: "other" },
+    ];
+    const { waiting, checkpoint } = await pause("bypass", { policy }, [[refund(1)], [refund(99_999)], "Refunded."]);
+    expect((await resolve(checkpoint.id, { decision: "approve", remember: "run" })).status).toBe(200);
+    await expect.poll(async () => (await listOf(waiting.id, "checkpoints")).length, { timeout: 10_000 }).toBe(2);
+    expect((await listOf(waiting.id, "checkpoints"))[1]).toMatchObject({ status: "open", approver: "other" });
+    expect(await toolLog("bypass")).toHaveLength(1);
+    await json("POST", `/v1/runs/${waiting.id as string}:cancel`);
+  });
+
   it.each([
     [{ tool: "refund", when: { field: "n", op: "lte", value: 5 }, do: "allow" }, "completed"],
     [{ tool: "refund", when: { field: "n", op: "lt", value: 5 }, do: "allow" }, "waiting_for_approval"],

@@ -203,3 +203,20 @@ it("all readers see the same stream, from wherever they start", async () => {
   expect(other).toEqual(one);
   expect(third).toEqual(one.slice(5));
 });
+
+it("a pattern that backtracks holds nothing up, and arguments that do not match it run nothing", async () => {
+  const tools = [
+    webhook("look", "backtracking/echo", {
+      effect: "read_only",
+      parameters: { type: "object", properties: { x: { type: "string", pattern: "^(a+)+$" } } },
+    }),
+  ];
+  const call = { name: "look", args: { x: `${"a".repeat(60)}!` } };
+  const done = await run({ input: writePlan([[call], "Over."]), tools });
+  expect(done.status).toBe("completed");
+  expect((await listOf(done.id, "tool-executions"))[0]).toMatchObject({
+    status: "failed",
+    result: expect.stringContaining("do not match the tool's schema"),
+  });
+  expect(await toolLog("backtracking")).toEqual([]);
+});

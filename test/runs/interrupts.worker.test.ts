@@ -65,6 +65,50 @@ describe("an interruption", () => {
     expect([done.status, textOf(done)]).toEqual(["completed", "Went on."]);
   });
 
+  it("of a run that waits for another is refused, and harms neither", async () => {
+    const first = (await run({ input: "Hello.", model: "demo" })) as { session_id: string };
+    const tools = [
+      clientTool("weather"),
+      webhook("look", "ahead/never-once", { effect: "read_only", timeout_ms: 900 }),
+    ];
+    const started = await send("POST", "/v1/runs:stream", {
+      model: "fake/plan",
+      input: writePlan([[{ name: "look", args: { n: 1 } }], [ask], "Went on."]),
+      tools,
+      session_id: first.session_id,
+    });
+    const ahead = started.headers.get("x-rhone-run-id");
+    await expect.poll(async () => (await toolLog("ahead")).length, { timeout: 10_000 }).toBe(1);
+    const queued = await send("POST", "/v1/runs:stream", {
+      model: "demo",
+      input: "Me too.",
+      session_id: first.session_id,
+    });
+    const behind = queued.headers.get("x-rhone-run-id");
+    const refused = await send("POST", `/v1/runs/${behind}:interrupt`, {});
+    expect([refused.status, await refused.json()]).toMatchObject([409, { error: { details: { param: "id" } } }]);
+    await started.text();
+    const waiting = await json("GET", `/v1/runs/${ahead}`);
+    expect(waiting.status).toBe("waiting_for_tool");
+    const done = await verb(ahead, "resume", { tool_results: [{ id: (waiting.open as string[])[0], content: "sun" }] });
+    expect([done.status, textOf(done)]).toEqual(["completed", "Went on."]);
+    expect((await eventsOf(queued)).at(-1)!.type).toMatch(/^run\.(failed|completed)$/);
+  });
+
+  it("stands, though a result has come just before it", async () => {
+    for (let i = 0; i < 12; i++) {
+      const waiting = await run({ input: writePlan([[ask], [ask], "Never."]), tools: [clientTool("weather")] });
+      const results = { tool_results: [{ id: (waiting.open as string[])[0], content: "sun" }] };
+      const [, interrupted] = await Promise.all([
+        send("POST", `/v1/runs/${waiting.id as string}:resume`, results),
+        send("POST", `/v1/runs/${waiting.id as string}:interrupt`, {}),
+      ]);
+      expect([interrupted.status, await interrupted.json()]).toMatchObject([200, { status: "interrupted" }]);
+      expect((await json("GET", `/v1/runs/${waiting.id as string}`)).status).toBe("interrupted");
+      await verb(waiting.id, "cancel");
+    }
+  });
+
   it.each([
     ["discard", []],
     ["save_partial", ["Said"]],

@@ -5,6 +5,7 @@ import type { ReplyContext } from "../../dialects/dialect.ts";
 import type { CompletedTurn } from "../../session/session.ts";
 import { listPendingCalls } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
+import { loadPatterns } from "../../wire/json-schema.ts";
 import { joinItems } from "../../wire/json.ts";
 import type { CallLog } from "../call/call-log.ts";
 import type { CallHost, PartialAnswer } from "../call/call.ts";
@@ -27,8 +28,10 @@ export async function settle(
   { store, budgets, log }: ReplyServices,
 ): Promise<CallRecord> {
   log.addLosses(response.losses);
-  if (!isSameDialect(upstreamCall))
+  if (!isSameDialect(upstreamCall)) {
+    await loadPatterns(upstreamCall.request.request.format);
     log.addLosses([...findOutputLosses(upstreamCall, response), ...checkSchema(upstreamCall.request, response)]);
+  }
   const { surface } = upstreamCall.request;
   // A recovered answer is encoded anew on any surface.
   if (!surface.isNative && (!isSameDialect(upstreamCall) || log.isRecovered))
