@@ -10,6 +10,7 @@ import type { RunServices } from "../runs/services.ts";
 import type { RunDefinition } from "../runs/state/definition.ts";
 import { RunStore } from "../runs/state/run-store.ts";
 import type { Run } from "../runs/state/run.ts";
+import { storeLong } from "../runs/tools/shown-result.ts";
 import type { EventBuffer } from "../session/stream/event-buffer.ts";
 import type { Storage } from "../store/sql.ts";
 import { SURFACES } from "../surfaces/index.ts";
@@ -69,7 +70,7 @@ export function runServicesFor(parts: RunParts): RunServices {
       const callShield = await models.shield(caller, safety);
       const screened = screenResult(text, callShield);
       if (!screened.isDenied) callShield?.storeValues();
-      return screened;
+      return await storeLong(screened, state.blobs);
     },
     announce: (run, checkpoint) => {
       const execution = checkpoint.execution === undefined ? undefined : store.find("execution", checkpoint.execution);

@@ -1,8 +1,8 @@
 import type { ModelResponse, ToolCall } from "../canonical/types.ts";
-import type { ScreenedResult } from "../gateway/shield/screen-text.ts";
 import { sha256 } from "../wire/hash.ts";
 import { newId } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
+import type { GivenResult } from "./services.ts";
 import { toExecutionBinding, digestTool, openCheckpoint } from "./state/checkpoint.ts";
 import { effectOf, type RunDefinition, type RunTool, schemaOf } from "./state/definition.ts";
 import { judgeCall, type ToolVerdict } from "./state/policy.ts";
@@ -133,36 +133,43 @@ export function toOpen(tool: RunTool, now: number): Pick<Execution, "status"> & 
   return { status: "awaiting_client", ...(tool.timeout_ms !== undefined && { dueAt: now + tool.timeout_ms }) };
 }
 
+/** What an execution has come to. */
+type Settlement = Pick<Execution, "safety" | "full"> & { status: ExecutionStatus; text: string; isError: boolean };
+
 /** An execution with its result. */
 export const settleExecution = (
   execution: Execution,
-  {
-    status,
-    text,
-    isError,
-    safety,
-  }: Pick<Execution, "safety"> & { status: ExecutionStatus; text: string; isError: boolean },
+  { status, text, full, isError, safety }: Settlement,
   now: number,
-): Execution => ({ ...execution, status, result: text, isError, endedAt: now, ...(safety && { safety }) });
+): Execution => ({
+  ...execution,
+  status,
+  result: text,
+  isError,
+  endedAt: now,
+  ...(full && { full }),
+  ...(safety && { safety }),
+});
 
 /** A result that has come, as the model may be shown it. */
 export const toScreened = (
-  { text, isDenied, safety }: ScreenedResult,
-  given: { status: ExecutionStatus; isError: boolean },
-): Parameters<typeof settleExecution>[1] => ({
+  { text, full, isDenied, safety }: GivenResult,
+  { status, isError }: Pick<Settlement, "status" | "isError">,
+): Settlement => ({
   text,
-  ...(isDenied ? { status: "failed", isError: true } : given),
+  ...(full && { full }),
+  ...(isDenied ? { status: "failed", isError: true } : { status, isError }),
   ...(safety && { safety }),
 });
 
 /** The results of a step as the next one's input, in the order of its calls: every call has one. */
 export const toResultBlocks = (executions: readonly Execution[]): JsonObject[] =>
-  executions.map(({ call, name, result = "", isError, edited }) => ({
+  executions.map(({ call, name, result = "", full, isError, edited }) => ({
     type: "tool_result",
     id: call,
     name,
-    content: toShown(
-      edited === undefined ? result : `${result}\n\n[A person changed the arguments of this call to ${edited}]`,
-    ),
+    content:
+      (full === undefined ? toShown(result) : result) +
+      (edited === undefined ? "" : `\n\n[A person changed the arguments of this call to ${edited}]`),
     ...(isError && { is_error: true }),
   }));

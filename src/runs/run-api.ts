@@ -27,7 +27,9 @@ export type RunCommand =
   | { do: "recipe"; id: string }
   | { do: "show" | "steps" | "events" | "checkpoints" | "executions" | "request" | "cancel"; id: string }
   | { do: "follow"; id: string; after: number }
-  | { do: "resume" | "interrupt"; id: string; body: string }
+  | { do: "execution"; id: string; execution: string }
+  | { do: "resume"; id: string; body: string }
+  | { do: "interrupt"; id: string; body: string }
   | { do: "checkpoint"; id: string }
   | { do: "resolve"; id: string; body: string };
 
@@ -45,12 +47,32 @@ export async function performOnRun(command: RunCommand, caller: Caller, engine: 
   if (!session.exists || session.row.org !== caller.org) throw notFound(command);
   if (command.do === "checkpoint" || command.do === "resolve") return await onCheckpoint(command, caller, engine);
   const run = engine.require(command.id);
-  if (command.do === "recipe") return Response.json(recipeOf(run, engine));
   if (command.do === "follow") return follow(engine, run, command.after);
   if (command.do === "resume" || command.do === "interrupt") return await change(engine, run, command, caller);
   if (command.do === "cancel") await engine.cancel(run);
-  if (command.do === "cancel" || command.do === "show") return Response.json(await engine.show(run, caller));
-  return Response.json(list(command.do, run, engine, caller));
+  return Response.json(await show(command, run, engine, caller));
+}
+
+type Shown = Exclude<RunCommand["do"], "create" | "checkpoint" | "resolve" | "follow" | "resume" | "interrupt">;
+
+/** What a command shows of a run. */
+async function show(
+  command: Extract<RunCommand, { do: Shown }>,
+  run: Run,
+  engine: RunEngine,
+  caller: Caller,
+): Promise<JsonObject | RunRecipe> {
+  switch (command.do) {
+    case "recipe":
+      return recipeOf(run, engine);
+    case "show":
+    case "cancel":
+      return await engine.show(run, caller);
+    case "execution":
+      return await showExecution(command.execution, run, engine, caller);
+    default:
+      return list(command.do, run, engine, caller);
+  }
 }
 
 /** Answers when the run has ended or waits, or with its events from here on. */
@@ -111,6 +133,18 @@ function follow(engine: RunEngine, run: Run, after: number): Response {
     status: run.status,
     open: openOf(run, engine.services.store),
   });
+}
+
+/** An execution with its result in full. Throws `object.not_found`. */
+async function showExecution(id: string, run: Run, engine: RunEngine, caller: Caller): Promise<JsonObject> {
+  const { store, restore, state } = engine.services;
+  const execution = store.find("execution", id);
+  if (execution?.run !== run.id) throw new GatewayError("object.not_found", "the run has no such execution of a tool");
+  const { full, ...rest } = execution;
+  const text = full === undefined ? undefined : await state.blobs.get(full.blob);
+  // Its text may have been deleted from R2: what the model was shown is left.
+  const whole = text === undefined ? execution : { ...rest, result: text };
+  return toApiExecution(whole, restore(execution, run, caller));
 }
 
 /** A list of what belongs to a run. */

@@ -1,6 +1,5 @@
 import { z } from "zod";
 import { GatewayError, invalid } from "../canonical/error.ts";
-import type { ScreenedResult } from "../gateway/shield/screen-text.ts";
 import type { Caller } from "../keys/caller.ts";
 import { block } from "../surfaces/native-schemas.ts";
 import { rhoneRequest } from "../surfaces/rhone.ts";
@@ -11,6 +10,7 @@ import { settleExecution, toOpen, toScreened } from "./batch.ts";
 import type { RunEngine } from "./run-engine.ts";
 import { mayGoOn } from "./run-gates.ts";
 import { toApiCheckpoint, toCompleted, toToolCall } from "./run-views.ts";
+import type { GivenResult } from "./services.ts";
 import { isBound } from "./state/checkpoint.ts";
 import { type RunLimits, runLimits, type RunTool, schemaOf } from "./state/definition.ts";
 import {
@@ -133,7 +133,7 @@ export async function resume(
 /** The execution with its result; undefined: it has that already. */
 function takeResult(
   executions: readonly Execution[],
-  { id, screened, is_error = false }: { id: string; screened: ScreenedResult; is_error?: boolean | undefined },
+  { id, screened, is_error = false }: { id: string; screened: GivenResult; is_error?: boolean | undefined },
   at: string,
   now: number,
 ): Execution | undefined {
@@ -146,7 +146,8 @@ function takeResult(
   const given = toScreened(screened, { status: is_error ? "failed" : "succeeded", isError: is_error });
   if (execution.status === "awaiting_client") return settleExecution(execution, given, now);
   if (!isSettled(execution)) throw conflict(at, `this call is ${execution.status}`);
-  if (execution.result !== given.text || (execution.isError ?? false) !== given.isError)
+  const isSame = execution.result === given.text && execution.full?.blob === given.full?.blob;
+  if (!isSame || (execution.isError ?? false) !== given.isError)
     throw conflict(at, "this call has another result already");
   return undefined;
 }
@@ -266,7 +267,7 @@ function decide(
   engine: RunEngine,
   { run, bound, execution: id }: RunCheckpoint,
   decision: Decision,
-  given: ScreenedResult,
+  given: GivenResult,
 ): Execution {
   const { store, lifetime } = engine.services;
   const now = lifetime.now();

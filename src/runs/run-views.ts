@@ -72,6 +72,7 @@ export const toApiExecution = (execution: Execution, args: string): JsonObject =
     arguments: args,
     digest: execution.digest,
     result: isSettled(execution) ? execution.result : undefined,
+    result_length: execution.full?.length,
     is_error: execution.isError,
     safety: execution.safety && { ...execution.safety, decisions: execution.safety.decisions as unknown as Json },
     created_at: toApiTime(execution.createdAt),
@@ -136,6 +137,7 @@ export function toCompleted({
   status,
   isError,
   result = "",
+  full,
   startedAt,
   endedAt,
 }: Execution): RunEvent {
@@ -150,6 +152,6 @@ export function toCompleted({
     is_error: isError === true,
     ...(startedAt !== undefined && endedAt !== undefined && { ms: endedAt - startedAt }),
     result: shown,
-    ...(shown.length < result.length && { truncated: true }),
+    ...(shown.length < (full?.length ?? result.length) && { truncated: true }),
   };
 }

@@ -6,6 +6,10 @@ import type { Notifier } from "./notifier.ts";
 import type { RunEvents } from "./run-events.ts";
 import type { RunStore } from "./state/run-store.ts";
 import type { Execution, Run, RunCheckpoint } from "./state/run.ts";
+import type { FullResult } from "./tools/shown-result.ts";
+
+/** A result behind the shield; a long one is stored in full elsewhere. */
+export type GivenResult = ScreenedResult & { full?: FullResult };
 
 /** What runs use of their session's object. */
 export type RunServices = {
@@ -23,7 +27,7 @@ export type RunServices = {
   /** The arguments of an execution, with the values in the place of their tags that are `viewer`'s own; by default the run's key. */
   restore: (execution: Execution, run: Run, viewer?: Pick<Caller, "org" | "keyId">) => string;
   /** A tool's result behind the shield of its run. */
-  screen: (text: string, run: Run, caller: Caller) => Promise<ScreenedResult>;
+  screen: (text: string, run: Run, caller: Caller) => Promise<GivenResult>;
   /** Tells of a new checkpoint. */
   announce: (run: Run, checkpoint: RunCheckpoint) => void;
 };

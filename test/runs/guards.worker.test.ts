@@ -1,3 +1,4 @@
+import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { REQUEST, writePlan } from "../fake/plan.ts";
 import {
@@ -13,7 +14,7 @@ import {
   type Json,
 } from "../support/runs/client.ts";
 import { EMAIL, setProfile, TAG } from "../support/shield/gateway.ts";
-import { request } from "../support/worker/client.ts";
+import { objectOf, request } from "../support/worker/client.ts";
 
 const look = (n: number): { name: string; args: Record<string, unknown> } => ({ name: "look", args: { n } });
 
@@ -41,6 +42,18 @@ describe("the shield of a run", () => {
     expect(blocks).not.toContain(EMAIL);
     const decisions = await listOf(waiting.id, "safety-decisions");
     expect(decisions.map(({ stage }) => stage)).toContain("tool_result");
+    // Nor is it in the rows of the run, but for its input, which is screened with its first call.
+    const rows = await runInDurableObject(
+      objectOf((waiting.id as string).replace(/^run/, "call")),
+      (_, { storage }) => [
+        ...storage.sql.exec<{ body: string }>("SELECT body FROM run_parts WHERE kind = 'execution'"),
+      ],
+    );
+    expect(rows).toHaveLength(2);
+    for (const { body } of rows) {
+      expect(body).toMatch(TAG);
+      expect(body).not.toContain(EMAIL);
+    }
   });
 
   it("lets the model see no more of what a person writes than of a result", async () => {

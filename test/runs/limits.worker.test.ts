@@ -190,3 +190,44 @@ describe("a request for a run", () => {
     expect(failed).toMatchObject({ status: "failed", stop_reason: "error", error: { code: "model.not_found" } });
   });
 });
+
+describe("a result of more than 256 Ki characters", () => {
+  it("is stored beside the rows, shown to the model by its ends, and read in full", async () => {
+    const done = await run({
+      input: writePlan([[look(1)], "Over."]),
+      tools: [webhook("look", "long/huge", { effect: "read_only" })],
+    });
+    expect(textOf(done)).toBe("Over.");
+    const [listed] = await listOf(done.id, "tool-executions");
+    expect((listed!.result as string).length).toBeLessThan(70_000);
+    expect(listed!.result_length).toBeGreaterThan(4_000_000);
+    const whole = await json("GET", `/v1/runs/${done.id as string}/tool-executions/${listed!.id as string}`);
+    expect((whole.result as string).length).toBe(listed!.result_length);
+    expect(whole.result_length).toBeUndefined();
+    const rows = await runInDurableObject(objectOf((done.id as string).replace(/^run/, "call")), (_, { storage }) =>
+      storage.sql.exec<{ size: number }>("SELECT max(length(body)) AS size FROM run_parts").one(),
+    );
+    expect(rows.size).toBeLessThan(80_000);
+    const { data } = await json("GET", `/v1/sessions/${done.session_id as string}/blocks`);
+    const shown = (data as Json[]).find(({ type }) => type === "tool_result");
+    expect((shown!.content as string).match(/characters of this result are left out/g)).toHaveLength(1);
+    const none = await send("GET", `/v1/runs/${done.id as string}/tool-executions/tex_none`);
+    expect(none.status).toBe(404);
+  });
+
+  it("of a client may be given twice, and only as it was", async () => {
+    const waiting = await run({
+      input: writePlan([[{ name: "weather", args: { city: "Lyon" } }], "Over."]),
+      tools: [clientTool("weather")],
+    });
+    const [id] = waiting.open as string[];
+    const text = (last: string): string =>
+      `${"sun ".repeat(100_000)}${"rain ".repeat(20_000)}${last}`.padStart(600_000, "-");
+    const give = (content: string): Promise<Response> =>
+      send("POST", `/v1/runs/${waiting.id as string}:resume`, { tool_results: [{ id, content }] });
+    expect((await give(text("a"))).status).toBe(200);
+    expect((await give(text("a"))).status).toBe(200);
+    // The middle, which the model is not shown, is another one.
+    expect((await give(text("a").replace("rain", "snow"))).status).toBe(409);
+  });
+});

@@ -128,6 +128,7 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/runs/:id/events": "runs:read",
   "GET /v1/runs/:id/checkpoints": "runs:read",
   "GET /v1/runs/:id/tool-executions": "runs:read",
+  "GET /v1/runs/:id/tool-executions/:execution": "runs:read",
   "GET /v1/runs/:id/effective-request": "runs:read",
   "GET /v1/checkpoints": "runs:read",
   "GET /v1/checkpoints/:id": "runs:read",

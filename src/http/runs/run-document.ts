@@ -77,6 +77,14 @@ export function documentRuns(registry: OpenAPIHono<AppEnv>["openAPIRegistry"]): 
     });
   registry.registerPath({
     method: "get",
+    path: "/v1/runs/{id}/tool-executions/{execution}",
+    operationId: "runs.toolExecutions.get",
+    summary: "Returns an execution of a tool with its result in full",
+    request: { params: params.extend({ execution: z.string() }) },
+    responses: { 200: describedResponse("The execution", "ToolExecution"), ...errorResponses(404) },
+  });
+  registry.registerPath({
+    method: "get",
     path: "/v1/runs/{id}/effective-request",
     operationId: "runs.effectiveRequest",
     summary: "Returns what a run goes on with: its next call, tools, policy and limits",

@@ -37,6 +37,10 @@ export function runRoutes(app: OpenAPIHono<AppEnv>): void {
       const id = c.req.param("id");
       return await perform(c, id, { do: what, id });
     });
+  app.get("/v1/runs/:id/tool-executions/:execution", async (c) => {
+    const { id, execution } = c.req.param();
+    return await perform(c, id, { do: "execution", id, execution });
+  });
   app.get("/v1/runs/:id/effective-request", async (c) => {
     const id = c.req.param("id");
     return await perform(c, id, { do: "request", id });

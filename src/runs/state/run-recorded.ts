@@ -40,7 +40,7 @@ export const toExecutionRecord = (execution: Execution, owner: Owner): StoredRec
         attempt: execution.attempt,
         isError: execution.isError === true,
         digest: execution.digest,
-        resultLength: execution.result?.length ?? 0,
+        resultLength: execution.full?.length ?? execution.result?.length ?? 0,
         revision: execution.revision,
         createdAt: execution.createdAt,
         ...(execution.startedAt !== undefined && { startedAt: execution.startedAt }),

@@ -67,7 +67,6 @@ export class RunStore {
    */
   put<K extends Kind>(kind: K, part: Parts[K]): void {
     part.revision++;
-    this.#isUnused = false;
     const hasChanged = this.#hasChanged(kind, part);
     const record = hasChanged ? this.#toRecord(kind, part) : undefined;
     if (record !== undefined) enqueue(this.#storage.sql, record);
@@ -80,6 +79,7 @@ export class RunStore {
       part.status,
       storeText(this.#storage.sql, part.id, JSON.stringify(part)),
     );
+    this.#isUnused = false;
     if (hasChanged)
       for (const notification of this.#toNotifications(kind, part)) this.put("notification", notification);
   }

@@ -3,6 +3,7 @@ import type { Usage } from "../../canonical/types.ts";
 import type { Instructions } from "../../session/session.ts";
 import type { Turn } from "../../session/turns.ts";
 import type { SafetyRecord } from "../../store/records.ts";
+import type { FullResult } from "../tools/shown-result.ts";
 import type { RunDefinition, RunTool } from "./definition.ts";
 import type { Effect, ToolVerdict } from "./policy.ts";
 
@@ -106,7 +107,7 @@ export type ExecutionStatus = (typeof EXECUTION_STATUSES)[number];
 
 /**
  * The execution of one tool call. `place`: of the call in its reply. `definition`: digest of its tool; `digest`: of the arguments, the
- * JSON text of which is what runs. `result`: what came, in full.
+ * JSON text of which is what runs. `result`: what came; of a long one what the model is shown, and `full` says where the rest is.
  */
 export type Execution = {
   id: string;
@@ -126,6 +127,7 @@ export type Execution = {
   /** The arguments that a person has put in the place of the model's, as the model is shown them. */
   edited?: string;
   result?: string;
+  full?: FullResult;
   isError?: boolean;
   /** What the shield has found in the result. */
   safety?: SafetyRecord;

@@ -70,6 +70,7 @@ export const RUNS = {
     attempt: true,
     edited: true,
     result: true,
+    full: true,
     isError: true,
     safety: true,
     createdAt: true,
@@ -91,6 +92,7 @@ export const RUNS = {
     createdAt: true,
     expiresAt: true,
   } satisfies Members<RunCheckpoint>,
+  fullResult: { blob: true, length: true } satisfies Members<NonNullable<Execution["full"]>>,
   bound: { keyId: true, tool: true, definition: true, digest: true, policy: true } satisfies Members<
     RunCheckpoint["bound"]
   >,
