@@ -42,7 +42,10 @@ export function runServicesFor(parts: RunParts): RunServices {
     subscribersOf: (type) => notifier.subscribersOf(type),
     now: lifetime.now,
   });
-  const notifier = new Notifier({ store, network, lifetime, subscribers: subscribersIn(env, waitUntil) }, schedule);
+  const notifier = new Notifier(
+    { store, network, lifetime, subscribers: subscribersIn(env, waitUntil), exists: () => session.exists },
+    schedule,
+  );
   const events = new RunEvents(buffer, waitUntil);
   const restore: RunServices["restore"] = ({ args, step }, run, viewer = run) => {
     const call = store.listOf("step", run.id).find(({ n }) => n === step)?.call;

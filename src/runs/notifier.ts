@@ -21,6 +21,8 @@ type NotifierServices = {
   network: OutboundNetwork;
   lifetime: Pick<ObjectLifetime, "now" | "waitUntil">;
   subscribers: Subscribers;
+  /** Whether the session is there: one that is deleted meanwhile has no rows, and must get none. */
+  exists: () => boolean;
 };
 
 /** Time from each try to the next: ten tries within three days. Milliseconds. */
@@ -40,7 +42,8 @@ export class Notifier {
   #known: readonly Subscriber[] = [];
   /** Nothing is to be delivered, as far as this instance has seen. */
   #isIdle = true;
-  #isSending = false;
+  /** The messages that are on their way, by their ids. */
+  readonly #sending = new Set<string>();
 
   /** `schedule`: has `send` called within so many milliseconds. */
   constructor(services: NotifierServices, schedule: (ms: number) => void) {
@@ -70,39 +73,39 @@ export class Notifier {
     if (!this.#isIdle) this.#schedule(0);
   }
 
-  /** Delivers what is due, without waiting for it, and schedules the next time. The platform holds requests until all rows are durable. */
+  /** Starts to deliver what is due, and schedules the next time. The platform holds requests until all rows are durable. */
   send(org: string): void {
-    if (this.#isIdle) return;
-    // Before any work: a crash must not leave it undone.
-    this.#schedule(GUARD_MS);
-    if (this.#isSending) return;
-    this.#isSending = true;
-    this.#services.lifetime.waitUntil(this.#sendDue(org).finally(() => (this.#isSending = false)));
+    const { store, lifetime, exists } = this.#services;
+    if (this.#isIdle || !exists()) return;
+    const now = lifetime.now();
+    const waiting = store.listByStatus("notification", "pending").filter(({ id }) => !this.#sending.has(id));
+    const due = waiting.filter(({ dueAt }) => dueAt <= now).slice(0, MAX_PARALLEL - this.#sending.size);
+    for (const one of due) this.#start(org, one);
+    this.#isIdle = waiting.length === 0 && this.#sending.size === 0;
+    const next = Math.min(...waiting.flatMap(({ dueAt }) => (dueAt > now ? [dueAt - now] : [])));
+    // A crash must not leave undone what is on its way.
+    const check = this.#sending.size > 0 ? Math.min(next, GUARD_MS) : next;
+    if (check < Infinity) this.#schedule(check);
   }
 
-  /** Never rejects. */
-  async #sendDue(org: string): Promise<void> {
-    const { store, lifetime } = this.#services;
-    for (;;) {
-      const pending = store.listByStatus("notification", "pending");
-      this.#isIdle = pending.length === 0;
-      if (this.#isIdle) return;
-      const due = pending.filter(({ dueAt }) => dueAt <= lifetime.now()).slice(0, MAX_PARALLEL);
-      if (due.length === 0) return this.#schedule(Math.min(...pending.map(({ dueAt }) => dueAt)) - lifetime.now());
-      await Promise.all(due.map((one) => this.#sendOne(org, one)));
-    }
+  #start(org: string, notification: Notification): void {
+    this.#sending.add(notification.id);
+    const sending = this.#sendOne(org, notification).finally(() => {
+      this.#sending.delete(notification.id);
+      this.send(org);
+    });
+    this.#services.lifetime.waitUntil(sending);
   }
 
   /** Tries once; what goes wrong is a try that has failed. */
   async #sendOne(org: string, notification: Notification): Promise<void> {
-    const { store, lifetime } = this.#services;
+    const { store, lifetime, exists } = this.#services;
     const { id, attempt } = notification;
     const isOver = await this.#isDeliveredTo(org, notification).catch((cause: unknown) => {
       console.error("a notification could not be sent", cause);
       return false;
     });
-    // Its session may have been deleted meanwhile.
-    if (store.find("notification", id) === undefined) return;
+    if (!exists() || store.find("notification", id) === undefined) return;
     const after = RETRY_AFTER_MS[attempt];
     if (!isOver && after === undefined) console.error("a notification was given up", id);
     if (isOver || after === undefined) store.remove("notification", id);

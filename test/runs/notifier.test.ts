@@ -30,6 +30,7 @@ function open({ status, webhooks = [WEBHOOK] }: { status: number; webhooks?: Sub
   migrateSession(storage);
   const receiver = { status, tries: [] as { at: number; id: string }[] };
   const clock = { now: 1_700_000_000_000, alarm: Infinity };
+  const exists = { now: true };
   const works: Promise<unknown>[] = [];
   const fetching = (async (_: unknown, init: RequestInit) => {
     receiver.tries.push({ at: clock.now, id: new Headers(init.headers).get("webhook-id")! });
@@ -42,6 +43,9 @@ function open({ status, webhooks = [WEBHOOK] }: { status: number; webhooks?: Sub
     fetchRegistered: fetching,
   };
   const lifetime = { now: () => clock.now, waitUntil: (work: Promise<unknown>) => void works.push(work) };
+  const settle = async (): Promise<void> => {
+    while (works.length > 0) await Promise.all(works.splice(0));
+  };
   const start = (): { store: RunStore; notifier: Notifier } => {
     const store: RunStore = new RunStore(storage, {
       owner: () => ({ org: "org", sessionId: "sess" }),
@@ -49,12 +53,12 @@ function open({ status, webhooks = [WEBHOOK] }: { status: number; webhooks?: Sub
       now: () => clock.now,
     });
     const notifier = new Notifier(
-      { store, network, lifetime, subscribers: { list, disable } },
+      { store, network, lifetime, subscribers: { list, disable }, exists: () => exists.now },
       (ms) => (clock.alarm = Math.min(clock.alarm, clock.now + ms)),
     );
     return { store, notifier };
   };
-  return { clock, receiver, list, disable, start, settle: () => Promise.all(works.splice(0)) };
+  return { clock, receiver, list, disable, exists, start, settle };
 }
 
 const ended = (): Run =>
@@ -202,4 +206,46 @@ it("without a webhook no row is written, and nothing is sent or scheduled", asyn
   const setting = open({ status: 200, webhooks: [] });
   await end(setting);
   expect([setting.receiver.tries, setting.clock.alarm]).toEqual([[], Infinity]);
+});
+
+it("a slow receiver keeps no other from its messages", async () => {
+  const slow = { ...WEBHOOK, id: "whk_0", url: "https://slow.example.com/" };
+  const setting = open({ status: 200, webhooks: [slow, WEBHOOK] });
+  const { store, notifier } = setting.start();
+  await notifier.refresh("org");
+  const held = setting.list.getMockImplementation()!;
+  const answer = Promise.withResolvers<void>();
+  const run = ended();
+  store.put("run", run);
+  store.put("run", Object.assign(run, { status: "completed" }));
+  setting.list.mockImplementationOnce(async (...at) => {
+    await answer.promise;
+    return await held(...at);
+  });
+  notifier.send("org");
+  await vi.waitFor(() => expect(setting.receiver.tries).toHaveLength(1));
+  const other = { ...ended(), id: "run_2", run: "run_2" };
+  store.put("run", other);
+  store.put("run", Object.assign(other, { status: "completed" }));
+  notifier.send("org");
+  await vi.waitFor(() => expect(setting.receiver.tries).toHaveLength(3));
+  answer.resolve();
+  await setting.settle();
+  expect(setting.receiver.tries).toHaveLength(4);
+  expect(store.listByStatus("notification", "pending")).toEqual([]);
+});
+
+it("a session that is deleted while a message is on its way is not written to", async () => {
+  const setting = open({ status: 500 });
+  const { store, notifier } = setting.start();
+  await notifier.refresh("org");
+  const run = ended();
+  store.put("run", run);
+  store.put("run", Object.assign(run, { status: "completed" }));
+  const put = vi.spyOn(store, "put");
+  const find = vi.spyOn(store, "find");
+  notifier.send("org");
+  setting.exists.now = false;
+  await setting.settle();
+  expect([put.mock.calls, find.mock.calls]).toEqual([[], []]);
 });
