@@ -77,7 +77,9 @@ async function startReceiver(): Promise<Server> {
   return server;
 }
 
-const countArrived = (): number => [...counts.values()].reduce((sum, count) => sum + count, 0);
+function countArrived(): number {
+  return [...counts.values()].reduce((sum, count) => sum + count, 0);
+}
 
 /** Waits until a run goes on though no client has come back; no longer than runs that all wait for their client would take. */
 async function waitForResumption(): Promise<void> {
