@@ -53,14 +53,13 @@ export function changeWebhook(
   return storage.transact(() => {
     const found = listWebhooks(storage).find((one) => one.id === id);
     if (found === undefined || (ifUrl !== undefined && found.url !== ifUrl)) return found;
-    const { previous, ...rest } = found;
-    const kept = previous !== undefined && previous.until > by.at ? previous : undefined;
-    const before = rotated === undefined ? kept : { sealed: found.sealed, until: rotated.until };
+    const { previous, ...current } = found;
+    const isPreviousValid = previous !== undefined && previous.until > by.at;
     const next: Webhook = {
-      ...rest,
+      ...current,
       ...changes,
-      ...(rotated && { sealed: rotated.sealed }),
-      ...(before && { previous: before }),
+      ...(isPreviousValid && { previous }),
+      ...(rotated && { sealed: rotated.sealed, previous: { sealed: found.sealed, until: rotated.until } }),
     };
     if (JSON.stringify(next) === JSON.stringify(found)) return found;
     write(storage, next, { ...by, action: actionOf(rotated !== undefined, ifUrl !== undefined) });

@@ -9,7 +9,7 @@ const TIMEOUT_MS = 15_000;
 
 /**
  * Delivers a message (Standard Webhooks 1.0.0): true if the receiver has taken it, with a status from 200 to 299. `gone`: with 410 it
- * says that it wants no more. Redirects are not followed. Never throws.
+ * refuses all further ones. Redirects are not followed. Never throws.
  */
 export async function deliver(
   { id, body }: { id: string; body: string },

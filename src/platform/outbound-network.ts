@@ -2,8 +2,8 @@ import type { OutboundNetwork } from "../outbound/bounded-fetch.ts";
 import { getIsolateRouter } from "./router.ts";
 
 /**
- * How requests to URLs from outside reach the network: public addresses only, which the platform sees to (docs/tools.md), and the origins that the deployment has
- * registered (`tools.origins` in RHONE_CONFIG).
+ * How requests to URLs from outside reach the network: public addresses only, which the platform sees to (docs/tools.md), and the
+ * origins that the deployment has registered (`tools.origins` in RHONE_CONFIG).
  */
 export function outboundNetworkFor(
   env: Pick<Cloudflare.Env, "PUBLIC_NETWORK" | "NETWORK" | "RHONE_CONFIG" | "BLOBS">,

@@ -140,10 +140,10 @@ async function showExecution(id: string, run: Run, engine: RunEngine, caller: Ca
   const { store, restore, state } = engine.services;
   const execution = store.find("execution", id);
   if (execution?.run !== run.id) throw new GatewayError("object.not_found", "the run has no such execution of a tool");
-  const { full, ...rest } = execution;
+  const { full, ...withoutFull } = execution;
   const text = full === undefined ? undefined : await state.blobs.get(full.blob);
   // Its text may have been deleted from R2: what the model was shown is left.
-  const whole = text === undefined ? execution : { ...rest, result: text };
+  const whole = text === undefined ? execution : { ...withoutFull, result: text };
   return toApiExecution(whole, restore(execution, run, caller));
 }
 

@@ -2,6 +2,29 @@ import { OUTBOX_SCHEMA } from "../store/outbox.ts";
 import { createTables, migrate as bringUpToDate, type Sql, type Storage } from "../store/sql.ts";
 import { OVERFLOW_SCHEMA } from "./overflow.ts";
 
+/** The tables that are as the first version made them. A table that a later step changes moves into the first step. */
+const FIRST_TABLES = `
+   CREATE TABLE turns (
+     id TEXT PRIMARY KEY, parent TEXT, kind TEXT NOT NULL, origin TEXT, depth INTEGER NOT NULL,
+     chain TEXT NOT NULL, own TEXT NOT NULL, reply TEXT NOT NULL, open TEXT NOT NULL,
+     input_dialect TEXT NOT NULL, input TEXT NOT NULL, input_cuts TEXT NOT NULL,
+     output_dialect TEXT NOT NULL, output TEXT NOT NULL, output_cuts TEXT NOT NULL,
+     issuer TEXT NOT NULL, sealed INTEGER NOT NULL, created_at INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   CREATE INDEX turns_by_chain ON turns (chain);
+   CREATE TABLE calls (
+     id TEXT PRIMARY KEY, status TEXT NOT NULL, started TEXT NOT NULL, record TEXT, received TEXT,
+     created_at INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   ${OUTBOX_SCHEMA};
+   CREATE TABLE events (
+     last INTEGER, part INTEGER, parts TEXT NOT NULL, bytes BLOB NOT NULL, written_at INTEGER NOT NULL,
+     PRIMARY KEY (last, part)
+   ) WITHOUT ROWID;
+   CREATE TABLE streams (
+     call TEXT PRIMARY KEY, first INTEGER NOT NULL, events INTEGER NOT NULL, ended_at INTEGER
+   ) WITHOUT ROWID`;
+
 /**
  * The schema of a session's database. A row holds at most 2 MB (Cloudflare: SQLite in Durable Objects, limits); longer
  * texts continue in `overflow`. Only running calls are looked for by their status: a call that has ended is in no index.
@@ -13,27 +36,8 @@ const SCHEMA = `
      defaults TEXT NOT NULL DEFAULT '{}', origin TEXT, revision INTEGER NOT NULL DEFAULT 0,
      created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, recorded INTEGER
    ) WITHOUT ROWID;
-   CREATE TABLE turns (
-     id TEXT PRIMARY KEY, parent TEXT, kind TEXT NOT NULL, origin TEXT, depth INTEGER NOT NULL,
-     chain TEXT NOT NULL, own TEXT NOT NULL, reply TEXT NOT NULL, open TEXT NOT NULL,
-     input_dialect TEXT NOT NULL, input TEXT NOT NULL, input_cuts TEXT NOT NULL,
-     output_dialect TEXT NOT NULL, output TEXT NOT NULL, output_cuts TEXT NOT NULL,
-     issuer TEXT NOT NULL, sealed INTEGER NOT NULL, created_at INTEGER NOT NULL
-   ) WITHOUT ROWID;
-   CREATE INDEX turns_by_chain ON turns (chain);
-   CREATE TABLE calls (
-     id TEXT PRIMARY KEY, status TEXT NOT NULL, started TEXT NOT NULL, record TEXT, received TEXT,
-     created_at INTEGER NOT NULL
-   ) WITHOUT ROWID;
-   CREATE INDEX calls_running ON calls (id) WHERE status = 'running';
-   ${OUTBOX_SCHEMA};
-   CREATE TABLE events (
-     last INTEGER, part INTEGER, parts TEXT NOT NULL, bytes BLOB NOT NULL, written_at INTEGER NOT NULL,
-     PRIMARY KEY (last, part)
-   ) WITHOUT ROWID;
-   CREATE TABLE streams (
-     call TEXT PRIMARY KEY, first INTEGER NOT NULL, events INTEGER NOT NULL, ended_at INTEGER
-   ) WITHOUT ROWID`;
+   ${FIRST_TABLES};
+   CREATE INDEX calls_running ON calls (id) WHERE status = 'running'`;
 
 /** How the database of an older version comes to SCHEMA. Steps are only ever added, each of them here and in SCHEMA. */
 export const SESSION_STEPS: readonly string[] = [
@@ -43,27 +47,8 @@ export const SESSION_STEPS: readonly string[] = [
      defaults TEXT NOT NULL DEFAULT '{}', origin TEXT, revision INTEGER NOT NULL DEFAULT 0,
      created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL
    ) WITHOUT ROWID;
-   CREATE TABLE turns (
-     id TEXT PRIMARY KEY, parent TEXT, kind TEXT NOT NULL, origin TEXT, depth INTEGER NOT NULL,
-     chain TEXT NOT NULL, own TEXT NOT NULL, reply TEXT NOT NULL, open TEXT NOT NULL,
-     input_dialect TEXT NOT NULL, input TEXT NOT NULL, input_cuts TEXT NOT NULL,
-     output_dialect TEXT NOT NULL, output TEXT NOT NULL, output_cuts TEXT NOT NULL,
-     issuer TEXT NOT NULL, sealed INTEGER NOT NULL, created_at INTEGER NOT NULL
-   ) WITHOUT ROWID;
-   CREATE INDEX turns_by_chain ON turns (chain);
-   CREATE TABLE calls (
-     id TEXT PRIMARY KEY, status TEXT NOT NULL, started TEXT NOT NULL, record TEXT, received TEXT,
-     created_at INTEGER NOT NULL
-   ) WITHOUT ROWID;
-   CREATE INDEX calls_by_status ON calls (status);
-   ${OUTBOX_SCHEMA};
-   CREATE TABLE events (
-     last INTEGER, part INTEGER, parts TEXT NOT NULL, bytes BLOB NOT NULL, written_at INTEGER NOT NULL,
-     PRIMARY KEY (last, part)
-   ) WITHOUT ROWID;
-   CREATE TABLE streams (
-     call TEXT PRIMARY KEY, first INTEGER NOT NULL, events INTEGER NOT NULL, ended_at INTEGER
-   ) WITHOUT ROWID;`,
+   ${FIRST_TABLES};
+   CREATE INDEX calls_by_status ON calls (status)`,
   "ALTER TABLE session ADD COLUMN recorded INTEGER",
   "DROP INDEX calls_by_status; CREATE INDEX calls_running ON calls (id) WHERE status = 'running'",
 ];

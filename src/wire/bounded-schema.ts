@@ -45,9 +45,9 @@ export function boundSchema(schema: JsonObject, value: Json, match: MatchPattern
     return copied;
   };
   const copyObject = (node: JsonObject): object => {
-    const { type, pattern, patternProperties, ...rest } = node;
+    const { type, pattern, patternProperties, ...keywords } = node;
     const copied: Record<string, unknown> = {};
-    for (const [key, member] of Object.entries(rest)) copied[key] = copyMember(key, member);
+    for (const [key, member] of Object.entries(keywords)) copied[key] = copyMember(key, member);
     if (longest > MAX_UNIQUE) delete copied.uniqueItems;
     if (typeof pattern === "string") {
       const name = `pattern ${pattern}`;
@@ -120,17 +120,18 @@ export async function loadPatterns(...schemas: readonly unknown[]): Promise<void
 
 /** By RE2, which takes linear time and knows no look-around and no back references. */
 export const matchLinear: MatchPattern = (pattern, text) => {
+  if (engine === undefined) return undefined;
   if (!COMPILED.has(pattern)) {
     if (COMPILED.size >= MAX_COMPILED) COMPILED.clear();
-    COMPILED.set(pattern, compile(pattern));
+    COMPILED.set(pattern, compile(pattern, engine));
   }
   return COMPILED.get(pattern)?.test(text);
 };
 
-function compile(pattern: string): RE2JS | undefined {
-  if (engine === undefined || pattern.length > MAX_PATTERN) return undefined;
+function compile(pattern: string, re2: typeof RE2JS): RE2JS | undefined {
+  if (pattern.length > MAX_PATTERN) return undefined;
   try {
-    return engine.compile(engine.translateRegExp(pattern));
+    return re2.compile(re2.translateRegExp(pattern));
   } catch {
     return undefined;
   }

@@ -2,8 +2,18 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { writePlan } from "../fake/plan.ts";
-import { clientTool, json, listOf, run, send, textOf, toolLog, webhook, type Json } from "../support/runs/client.ts";
-import { objectOf } from "../support/worker/client.ts";
+import {
+  clientTool,
+  json,
+  listOf,
+  objectOfRun,
+  run,
+  send,
+  textOf,
+  toolLog,
+  webhook,
+  type Json,
+} from "../support/runs/client.ts";
 
 /** Each third write; with RHONE_TEST_ALL=1, as `npm run check:all` sets it, each. */
 const SHARE = env.TEST_ALL === "1" ? 1 : 3;
@@ -28,12 +38,10 @@ const toolsFor = (test: string): Json[] => [
   clientTool("client"),
 ];
 
-const objectIn = (id: string): ReturnType<typeof objectOf> => objectOf(id.replace(/^run/, "call"));
-
 /** Has the object crash at its n-th write of a part of a run. Resolves to how many writes there have been, as soon as it is called. */
 async function crashAt(id: string, n: number, when: "before" | "after"): Promise<() => number> {
   let writes = 0;
-  await runInDurableObject(objectIn(id), (_, state) => {
+  await runInDurableObject(objectOfRun(id), (_, state) => {
     const { sql } = state.storage;
     const exec = sql.exec.bind(sql);
     sql.exec = ((query: string, ...values: unknown[]) => {

@@ -6,6 +6,7 @@ import {
   eventsOf,
   json,
   listOf,
+  objectOfRun,
   run,
   send,
   textOf,
@@ -14,7 +15,7 @@ import {
   type Json,
 } from "../support/runs/client.ts";
 import { EMAIL, setProfile, TAG } from "../support/shield/gateway.ts";
-import { objectOf, request } from "../support/worker/client.ts";
+import { request } from "../support/worker/client.ts";
 
 const look = (n: number): { name: string; args: Record<string, unknown> } => ({ name: "look", args: { n } });
 
@@ -43,12 +44,9 @@ describe("the shield of a run", () => {
     const decisions = await listOf(waiting.id, "safety-decisions");
     expect(decisions.map(({ stage }) => stage)).toContain("tool_result");
     // Nor is it in the rows of the run, but for its input, which is screened with its first call.
-    const rows = await runInDurableObject(
-      objectOf((waiting.id as string).replace(/^run/, "call")),
-      (_, { storage }) => [
-        ...storage.sql.exec<{ body: string }>("SELECT body FROM run_parts WHERE kind = 'execution'"),
-      ],
-    );
+    const rows = await runInDurableObject(objectOfRun(waiting.id as string), (_, { storage }) => [
+      ...storage.sql.exec<{ body: string }>("SELECT body FROM run_parts WHERE kind = 'execution'"),
+    ]);
     expect(rows).toHaveLength(2);
     for (const { body } of rows) {
       expect(body).toMatch(TAG);

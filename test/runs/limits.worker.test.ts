@@ -5,6 +5,7 @@ import {
   clientTool,
   json,
   listOf,
+  objectOfRun,
   run,
   send,
   textOf,
@@ -13,7 +14,6 @@ import {
   withBrokenTools,
   type Json,
 } from "../support/runs/client.ts";
-import { objectOf } from "../support/worker/client.ts";
 
 withBrokenTools();
 
@@ -62,7 +62,7 @@ describe("a limit", () => {
     const limits = { max_turns: 2, on_limit: "checkpoint" };
     const plan = writePlan([[look(1)], [look(2)], "Seen."]);
     const waiting = await run({ input: plan, tools: [looking("undecided")], limits });
-    const object = objectOf((waiting.id as string).replace(/^run/, "call"));
+    const object = objectOfRun(waiting.id as string);
     await runInDurableObject(object, (_, { storage }) => {
       storage.sql.exec("UPDATE run_parts SET body = json_set(body, '$.expiresAt', 1) WHERE kind = 'checkpoint'");
     });
@@ -204,7 +204,7 @@ describe("a result of more than 256 Ki characters", () => {
     const whole = await json("GET", `/v1/runs/${done.id as string}/tool-executions/${listed!.id as string}`);
     expect((whole.result as string).length).toBe(listed!.result_length);
     expect(whole.result_length).toBeUndefined();
-    const rows = await runInDurableObject(objectOf((done.id as string).replace(/^run/, "call")), (_, { storage }) =>
+    const rows = await runInDurableObject(objectOfRun(done.id as string), (_, { storage }) =>
       storage.sql.exec<{ size: number }>("SELECT max(length(body)) AS size FROM run_parts").one(),
     );
     expect(rows.size).toBeLessThan(80_000);

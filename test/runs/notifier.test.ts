@@ -1,11 +1,10 @@
-import { DatabaseSync } from "node:sqlite";
 import { expect, it, vi } from "vitest";
 import type { OutboundNetwork } from "../../src/outbound/bounded-fetch.ts";
 import { Notifier, type Subscriber, type Subscribers } from "../../src/runs/notifier.ts";
 import { RunStore } from "../../src/runs/state/run-store.ts";
 import type { Run } from "../../src/runs/state/run.ts";
 import { migrateSession, withLazyTables } from "../../src/session/schema.ts";
-import type { Sql } from "../../src/store/sql.ts";
+import { openSql, toStorage } from "../support/sqlite.ts";
 
 const WEBHOOK: Subscriber = {
   isEnabled: true,
@@ -20,13 +19,7 @@ const HOUR = 3_600_000;
 function open({ status, webhooks = [WEBHOOK] }: { status: number; webhooks?: Subscriber[] }) {
   const list = vi.fn<Subscribers["list"]>(async () => webhooks);
   const disable = vi.fn<Subscribers["disable"]>(async () => {});
-  const db = new DatabaseSync(":memory:");
-  const sql: Sql = withLazyTables((query, ...values) => {
-    if (values.length === 0 && query.includes(";")) db.exec(query);
-    else return db.prepare(query).all(...(values as string[])) as never[];
-    return [];
-  });
-  const storage = { sql, transact: <T>(work: () => T): T => work() };
+  const storage = toStorage(withLazyTables(openSql()));
   migrateSession(storage);
   const receiver = { status, tries: [] as { at: number; id: string }[] };
   const clock = { now: 1_700_000_000_000, alarm: Infinity };
@@ -61,17 +54,41 @@ function open({ status, webhooks = [WEBHOOK] }: { status: number; webhooks?: Sub
   return { clock, receiver, list, disable, exists, start, settle };
 }
 
-const ended = (): Run =>
-  ({ id: "run_1", run: "run_1", revision: 0, status: "running", org: "org", sessionId: "sess", usage: {} }) as Run;
+const runOf = (id: string): Run =>
+  ({ id, run: id, revision: 0, status: "running", org: "org", sessionId: "sess", usage: {} }) as Run;
+
+/** Has a run end, in an instance that knows the webhooks: there is a message for each of them. */
+async function complete(
+  { start }: Pick<ReturnType<typeof open>, "start">,
+  id = "run_1",
+): Promise<{ store: RunStore; notifier: Notifier }> {
+  const { store, notifier } = start();
+  await notifier.refresh("org");
+  completeIn(store, id);
+  return { store, notifier };
+}
+
+function completeIn(store: RunStore, id: string): void {
+  const run = runOf(id);
+  store.put("run", run);
+  store.put("run", Object.assign(run, { status: "completed" }));
+}
+
+/** Has the next look-up of the webhooks wait until the result is resolved. */
+function delayNextList({ list }: Pick<ReturnType<typeof open>, "list">): PromiseWithResolvers<void> {
+  const answer = Promise.withResolvers<void>();
+  const lookUp = list.getMockImplementation()!;
+  list.mockImplementationOnce(async (...at) => {
+    await answer.promise;
+    return await lookUp(...at);
+  });
+  return answer;
+}
 
 /** Ends a run, and lets the alarm go off as often as it is set, or for so many days. */
 async function end(setting: ReturnType<typeof open>, { days = 5 } = {}): Promise<RunStore> {
-  const { clock, start, settle } = setting;
-  const { store, notifier } = start();
-  await notifier.refresh("org");
-  const run = ended();
-  store.put("run", run);
-  store.put("run", Object.assign(run, { status: "completed" }));
+  const { clock, settle } = setting;
+  const { store, notifier } = await complete(setting);
   notifier.send("org");
   await settle();
   const last = clock.now + days * 24 * HOUR;
@@ -116,11 +133,7 @@ it.each([200, 204, 410])("a message that is taken or refused for good leaves not
 it.each(["list", "disable"] as const)("what cannot be known or done is tried again: %s", async (what) => {
   const silenced = vi.spyOn(console, "error").mockImplementation(() => {});
   const setting = open({ status: what === "list" ? 200 : 410 });
-  const { store, notifier } = setting.start();
-  await notifier.refresh("org");
-  const run = ended();
-  store.put("run", run);
-  store.put("run", Object.assign(run, { status: "completed" }));
+  const { store, notifier } = await complete(setting);
   setting[what].mockRejectedValueOnce(new Error("the organisation cannot be reached"));
   notifier.send("org");
   await setting.settle();
@@ -139,11 +152,7 @@ it("a webhook that cannot be reached does not keep another from its messages", a
   const silenced = vi.spyOn(console, "error").mockImplementation(() => {});
   const unreadable = { ...WEBHOOK, id: "whk_0", secrets: [] };
   const setting = open({ status: 200, webhooks: [unreadable, WEBHOOK] });
-  const { store, notifier } = setting.start();
-  await notifier.refresh("org");
-  const run = ended();
-  store.put("run", run);
-  store.put("run", Object.assign(run, { status: "completed" }));
+  const { store, notifier } = await complete(setting);
   notifier.send("org");
   await setting.settle();
   expect(setting.receiver.tries).toHaveLength(1);
@@ -153,17 +162,8 @@ it("a webhook that cannot be reached does not keep another from its messages", a
 
 it("while a receiver takes its time, the alarm is set again, so that a crash leaves nothing undone", async () => {
   const setting = open({ status: 200 });
-  const answer = Promise.withResolvers<void>();
-  const held = setting.list.getMockImplementation()!;
-  const { store, notifier } = setting.start();
-  await notifier.refresh("org");
-  const run = ended();
-  store.put("run", run);
-  store.put("run", Object.assign(run, { status: "completed" }));
-  setting.list.mockImplementationOnce(async (...at) => {
-    await answer.promise;
-    return await held(...at);
-  });
+  const { notifier } = await complete(setting);
+  const answer = delayNextList(setting);
   notifier.send("org");
   for (let i = 0; i < 3; i++) {
     expect(setting.clock.alarm).toBeGreaterThan(setting.clock.now);
@@ -179,11 +179,7 @@ it("while a receiver takes its time, the alarm is set again, so that a crash lea
 
 it("a message that a crash has left is delivered by the next instance", async () => {
   const setting = open({ status: 200 });
-  const first = setting.start();
-  await first.notifier.refresh("org");
-  const run = ended();
-  first.store.put("run", run);
-  first.store.put("run", Object.assign(run, { status: "completed" }));
+  await complete(setting);
   const second = setting.start();
   second.notifier.recover();
   expect(setting.clock.alarm).toBe(setting.clock.now);
@@ -211,22 +207,11 @@ it("without a webhook no row is written, and nothing is sent or scheduled", asyn
 it("a slow receiver keeps no other from its messages", async () => {
   const slow = { ...WEBHOOK, id: "whk_0", url: "https://slow.example.com/" };
   const setting = open({ status: 200, webhooks: [slow, WEBHOOK] });
-  const { store, notifier } = setting.start();
-  await notifier.refresh("org");
-  const held = setting.list.getMockImplementation()!;
-  const answer = Promise.withResolvers<void>();
-  const run = ended();
-  store.put("run", run);
-  store.put("run", Object.assign(run, { status: "completed" }));
-  setting.list.mockImplementationOnce(async (...at) => {
-    await answer.promise;
-    return await held(...at);
-  });
+  const { store, notifier } = await complete(setting);
+  const answer = delayNextList(setting);
   notifier.send("org");
   await vi.waitFor(() => expect(setting.receiver.tries).toHaveLength(1));
-  const other = { ...ended(), id: "run_2", run: "run_2" };
-  store.put("run", other);
-  store.put("run", Object.assign(other, { status: "completed" }));
+  completeIn(store, "run_2");
   notifier.send("org");
   await vi.waitFor(() => expect(setting.receiver.tries).toHaveLength(3));
   answer.resolve();
@@ -237,11 +222,7 @@ it("a slow receiver keeps no other from its messages", async () => {
 
 it("a session that is deleted while a message is on its way is not written to", async () => {
   const setting = open({ status: 500 });
-  const { store, notifier } = setting.start();
-  await notifier.refresh("org");
-  const run = ended();
-  store.put("run", run);
-  store.put("run", Object.assign(run, { status: "completed" }));
+  const { store, notifier } = await complete(setting);
   const put = vi.spyOn(store, "put");
   const find = vi.spyOn(store, "find");
   notifier.send("org");

@@ -6,6 +6,7 @@ import {
   eventsOf,
   json,
   listOf,
+  objectOfRun,
   run,
   send,
   textOf,
@@ -13,14 +14,11 @@ import {
   webhook,
   type Json,
 } from "../support/runs/client.ts";
-import { objectOf } from "../support/worker/client.ts";
 
 const look = { name: "look", args: { n: 1 } };
-const objectIn = (id: string): ReturnType<typeof objectOf> => objectOf(id.replace(/^run/, "call"));
-
 /** Ends a run's object as a crash does: what is in memory is gone. */
 async function crash(id: string): Promise<void> {
-  await runInDurableObject(objectIn(id), (_, state) => state.abort("crash")).catch(() => {});
+  await runInDurableObject(objectOfRun(id), (_, state) => state.abort("crash")).catch(() => {});
 }
 
 /** A run whose object crashes while its tool runs. */
@@ -49,7 +47,7 @@ describe("a run whose object is started anew", () => {
   it("goes on with results that come later", async () => {
     const plan = writePlan([[{ name: "weather", args: { city: "Lyon" } }], "Fine."]);
     const waiting = await run({ input: plan, tools: [clientTool("weather")] });
-    await evictDurableObject(objectIn(waiting.id as string));
+    await evictDurableObject(objectOfRun(waiting.id as string));
     const [id] = waiting.open as string[];
     const done = await json("POST", `/v1/runs/${waiting.id as string}:resume`, {
       tool_results: [{ id, content: "sun" }],
@@ -93,7 +91,7 @@ describe("a run whose object is started anew", () => {
     const tools = [webhook("look", "decided/echo")];
     const waiting = await run({ input: writePlan([[look], "Over."]), tools });
     expect(waiting.status).toBe("waiting_for_approval");
-    await runInDurableObject(objectIn(waiting.id as string), (_, { storage }) => {
+    await runInDurableObject(objectOfRun(waiting.id as string), (_, { storage }) => {
       const decided = "json_set(body, '$.status', ?), status = ?";
       storage.sql.exec(`UPDATE run_parts SET body = ${decided} WHERE kind = 'checkpoint'`, "approved", "approved");
       storage.sql.exec(`UPDATE run_parts SET body = ${decided} WHERE kind = 'execution'`, "ready", "ready");
@@ -105,7 +103,7 @@ describe("a run whose object is started anew", () => {
 
   it("ends the stream of a run that has ended without saying so", async () => {
     const done = await run({ input: "Hello.", model: "demo" });
-    await runInDurableObject(objectIn(done.id as string), (_, { storage }) => {
+    await runInDurableObject(objectOfRun(done.id as string), (_, { storage }) => {
       storage.sql.exec("UPDATE streams SET ended_at = NULL WHERE call = ?", done.id);
     });
     await crash(done.id as string);

@@ -1,10 +1,9 @@
-import { DatabaseSync } from "node:sqlite";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { Journal, type JournalEntry } from "../../src/session/call-journal.ts";
 import { loadText } from "../../src/session/overflow.ts";
 import { SharedRequests } from "../../src/session/shared-requests.ts";
-import type { Sql } from "../../src/store/sql.ts";
+import { openSql, toStorage } from "../support/sqlite.ts";
 
 type Opened = {
   journal: Journal;
@@ -14,10 +13,8 @@ type Opened = {
 };
 
 function openJournal(): Opened {
-  const db = new DatabaseSync(":memory:");
-  const sql = ((query: string, ...values: never[]) =>
-    query.includes(";") ? (db.exec(query), []) : db.prepare(query).all(...values)) as Sql;
-  const journal = new Journal({ sql, transact: (run) => run() });
+  const sql = openSql();
+  const journal = new Journal(toStorage(sql));
   const length = (org: string): number =>
     sql<{ request: string; id: string }>("SELECT id, request FROM entries WHERE org = ?", org).reduce(
       (sum, { id, request }) => sum + loadText(sql, `${id}/request`, request).length,

@@ -1,17 +1,9 @@
-import { DatabaseSync } from "node:sqlite";
 import { expect, it } from "vitest";
 import { migrateSession, SESSION_STEPS } from "../../src/session/schema.ts";
-import { migrate, type Sql, type Storage } from "../../src/store/sql.ts";
+import { migrate, type Storage } from "../../src/store/sql.ts";
+import { openSql, toStorage } from "../support/sqlite.ts";
 
-function open(): Storage {
-  const db = new DatabaseSync(":memory:");
-  const sql: Sql = (query, ...values) => {
-    if (values.length === 0 && query.includes(";")) db.exec(query);
-    else return db.prepare(query).all(...(values as string[])) as never[];
-    return [];
-  };
-  return { sql, transact: (work) => work() };
-}
+const open = (): Storage => toStorage(openSql());
 
 /** The tables and indices with their columns, without the text that created them. */
 function describeSchema({ sql }: Storage): unknown {

@@ -1,19 +1,15 @@
-import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it } from "vitest";
 import { withLazyTables } from "../../src/session/schema.ts";
 import { Session } from "../../src/session/session.ts";
 import { rowsAfter } from "../../src/store/outbox.ts";
 import type { CallRecord, StoredRecord } from "../../src/store/records.ts";
 import type { SessionRecord } from "../../src/store/sessions.ts";
-import type { Sql } from "../../src/store/sql.ts";
+import { openSql, toStorage } from "../support/sqlite.ts";
 
 function openSession() {
-  const database = new DatabaseSync(":memory:");
-  const sql = withLazyTables(((query: string, ...values: never[]) =>
-    query.includes(";") ? (database.exec(query), []) : database.prepare(query).all(...values)) as Sql);
+  const sql = withLazyTables(openSql());
   const clock = { now: 1_000_000 };
-  const storage = { sql, transact: <T>(work: () => T): T => work() };
-  const open = (): Session => new Session(storage, () => clock.now);
+  const open = (): Session => new Session(toStorage(sql), () => clock.now);
   const records = (): StoredRecord[] =>
     rowsAfter(sql, 0).flatMap(({ payload }) => JSON.parse(`[${payload}]`) as StoredRecord[]);
   const sessions = (): SessionRecord[] =>

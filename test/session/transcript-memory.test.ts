@@ -1,4 +1,3 @@
-import { DatabaseSync } from "node:sqlite";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { toCompletedTurn, toTurnInput } from "../../src/gateway/call/turn-input.ts";
@@ -6,16 +5,13 @@ import { parseResentRequest } from "../../src/gateway/session/resent-request.ts"
 import type { Checkpoint } from "../../src/session/continuation.ts";
 import { Session } from "../../src/session/session.ts";
 import type { CallRecord } from "../../src/store/records.ts";
-import type { Sql } from "../../src/store/sql.ts";
 import { type SurfaceId, SURFACES } from "../../src/surfaces/index.ts";
 import { type ParsedRequest, parseRequest, readMembers } from "../../src/surfaces/request.ts";
 import type { JsonObject } from "../../src/wire/json.ts";
+import { openSql, toStorage } from "../support/sqlite.ts";
 
 function openSession(): Session {
-  const db = new DatabaseSync(":memory:");
-  const sql = ((query: string, ...values: never[]) =>
-    query.includes(";") ? (db.exec(query), []) : db.prepare(query).all(...values)) as Sql;
-  const session = new Session({ sql, transact: (run) => run() }, () => 0);
+  const session = new Session(toStorage(openSql()), () => 0);
   session.create("org", "sess_0");
   return session;
 }

@@ -1,16 +1,11 @@
-import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it, vi } from "vitest";
 import { type Task, TaskClock } from "../../src/store/clock.ts";
-import type { Storage } from "../../src/store/sql.ts";
+import { openSql, toStorage } from "../support/sqlite.ts";
 
 const HOUR = 60 * 60_000;
 
 function openClock(...tasks: Task[]) {
-  const database = new DatabaseSync(":memory:");
-  const storage: Storage = {
-    sql: ((query: string, ...values: never[]) => database.prepare(query).all(...values)) as Storage["sql"],
-    transact: (work) => work(),
-  };
+  const storage = toStorage(openSql());
   const time = { now: 1_000_000, alarm: Infinity };
   const open = (): TaskClock =>
     new TaskClock(storage, { tasks, now: () => time.now, setAlarm: (at) => (time.alarm = at) });

@@ -34,11 +34,18 @@ function servicesWith(sql: Sql, now: () => number) {
   };
 }
 
-it("a record that cannot be applied holds up no other, is never dropped, and is tried less and less often", async () => {
+/** Works in the object of a session whose outbox is empty. */
+async function inOutbox(work: (sql: Sql) => Promise<void>): Promise<void> {
   const { rhone } = await chat({ messages: [user("x")] });
   await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
     const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
     sql("DELETE FROM outbox");
+    await work(sql);
+  });
+}
+
+it("a record that cannot be applied holds up no other, is never dropped, and is tried less and less often", async () => {
+  await inOutbox(async (sql) => {
     let now = 0;
     const { services, deliver, alarms, sent } = servicesWith(sql, () => now);
     deliver.mockImplementation(async (list) => {
@@ -63,10 +70,7 @@ it("a record that cannot be applied holds up no other, is never dropped, and is 
 });
 
 it("an alarm that goes off before a check is due counts as no try", async () => {
-  const { rhone } = await chat({ messages: [user("x")] });
-  await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
-    const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
-    sql("DELETE FROM outbox");
+  await inOutbox(async (sql) => {
     let now = 0;
     const { services, deliver, alarms } = servicesWith(sql, () => now);
     deliver.mockRejectedValue(new Error("D1 is down"));
@@ -89,10 +93,7 @@ it("an alarm that goes off before a check is due counts as no try", async () => 
 });
 
 it("while nothing can be delivered, a check of a full outbox gives up soon", async () => {
-  const { rhone } = await chat({ messages: [user("x")] });
-  await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
-    const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
-    sql("DELETE FROM outbox");
+  await inOutbox(async (sql) => {
     let now = 0;
     const { services, deliver, sent } = servicesWith(sql, () => now);
     deliver.mockRejectedValue(new Error("D1 is down"));
@@ -108,10 +109,7 @@ it("while nothing can be delivered, a check of a full outbox gives up soon", asy
 });
 
 it("a record that came while an older one of the same session was on its services is sent as well", async () => {
-  const { rhone } = await chat({ messages: [user("x")] });
-  await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
-    const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
-    sql("DELETE FROM outbox");
+  await inOutbox(async (sql) => {
     let now = 0;
     const { services, sent } = servicesWith(sql, () => now);
     const sender = new OutboxSender(services);
@@ -128,10 +126,7 @@ it("a record that came while an older one of the same session was on its service
 });
 
 it("the records of many objects of an isolate are sent in as few messages as possible", async () => {
-  const { rhone } = await chat({ messages: [user("x")] });
-  await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
-    const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
-    sql("DELETE FROM outbox");
+  await inOutbox(async (sql) => {
     const { services, sent, work } = servicesWith(sql, Date.now);
     for (let i = 0; i < 90; i++) {
       postRecord(sql, { ...sessionRecord(i), id: `sess_${i}`, metadata: { text: "x".repeat(1000) } });

@@ -16,7 +16,7 @@ type NewCheckpoint = Pick<RunCheckpoint, "kind"> &
 /** A new checkpoint of a run. */
 export const openCheckpoint = (
   { id, keyId }: Run,
-  { expiresSeconds, bound, ...rest }: NewCheckpoint,
+  { expiresSeconds, bound, ...members }: NewCheckpoint,
   { now, objectId }: { now: number; objectId: string },
 ): RunCheckpoint => ({
   id: newId("ckpt", now, objectId),
@@ -24,10 +24,10 @@ export const openCheckpoint = (
   revision: 0,
   status: "open",
   approver: "any",
-  ...rest,
+  ...members,
   bound: { keyId, ...bound },
   createdAt: now,
-  expiresAt: now + (expiresSeconds === undefined ? EXPIRY_MS[rest.kind] : expiresSeconds * 1000),
+  expiresAt: now + (expiresSeconds === undefined ? EXPIRY_MS[members.kind] : expiresSeconds * 1000),
 });
 
 /** The call that a decision is about, to be made as it was when the checkpoint was opened. */

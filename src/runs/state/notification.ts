@@ -33,7 +33,7 @@ export function typeOfStatus(status: Run["status"]): NotificationType | undefine
   return NOTIFICATION_TYPES.find((type) => type === `run.${status}`);
 }
 
-/** What a message says of a run: where to look, and why. */
+/** What a message contains of a run. */
 export const toRunPayload = ({ id, sessionId, status, stopReason }: Run): object => ({
   run_id: id,
   session_id: sessionId,
@@ -50,7 +50,7 @@ export const toCheckpointPayload = ({ id, run, kind, bound, expiresAt }: RunChec
   expires_at: new Date(expiresAt).toISOString(),
 });
 
-/** One message for each of these webhooks. `data`: what it says. */
+/** One message for each of these webhooks. `data`: its member of that name. */
 export function toNotifications(
   { type, data, run }: { type: NotificationType; data: object; run: string },
   webhooks: readonly string[],

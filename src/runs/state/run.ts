@@ -107,7 +107,7 @@ export type ExecutionStatus = (typeof EXECUTION_STATUSES)[number];
 
 /**
  * The execution of one tool call. `place`: of the call in its reply. `definition`: digest of its tool; `digest`: of the arguments, the
- * JSON text of which is what runs. `result`: what came; of a long one what the model is shown, and `full` says where the rest is.
+ * JSON text of which is what runs. `result`: what came; of a long one what the model is shown, and `full` the place of all of it.
  */
 export type Execution = {
   id: string;

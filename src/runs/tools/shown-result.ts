@@ -10,7 +10,7 @@ export const MAX_SHOWN = 64 * 1024;
 /** Characters of a result that its row has in full: all results of a run are read at each of its steps. */
 const MAX_IN_ROW = 256 * 1024;
 
-/** Where a long result is in full: among the texts of its session in R2, by its hash. */
+/** Where all of a long result is: among the texts of its session in R2, by its hash. */
 export type FullResult = { blob: string; length: number };
 
 /** Stores a long result in R2; its text is then what the model is shown of it. */

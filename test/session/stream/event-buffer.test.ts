@@ -1,4 +1,3 @@
-import { DatabaseSync } from "node:sqlite";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { withLazyTables, migrateSession } from "../../../src/session/schema.ts";
@@ -6,6 +5,7 @@ import { EventBuffer, STREAM_RETENTION_MS } from "../../../src/session/stream/ev
 import { type Segment } from "../../../src/session/stream/segments.ts";
 import type { Sql } from "../../../src/store/sql.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../../src/wire/bytes.ts";
+import { openSql, toStorage } from "../../support/sqlite.ts";
 
 /** A database as a Durable Object has it, and a clock that is moved by hand. */
 function openDatabase(): {
@@ -13,17 +13,8 @@ function openDatabase(): {
   clock: { now: number };
   open: (onSegment?: (segment: Segment) => void) => EventBuffer;
 } {
-  const db = new DatabaseSync(":memory:");
-  const sql: Sql = withLazyTables((query, ...values) => {
-    if (values.length === 0 && query.includes(";")) {
-      db.exec(query);
-      return [];
-    }
-    return db
-      .prepare(query)
-      .all(...values.map((value) => (value instanceof ArrayBuffer ? new Uint8Array(value) : value))) as never[];
-  });
-  migrateSession({ sql, transact: (work) => work() });
+  const sql = withLazyTables(openSql());
+  migrateSession(toStorage(sql));
   const clock = { now: 1_700_000_000_000 };
   return { sql, clock, open: (onSegment = () => {}) => new EventBuffer(sql, () => clock.now, onSegment) };
 }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, vi } from "vitest";
 import { decodeSse } from "../../../src/wire/sse.ts";
 import type { ToolRequest } from "../../fake/tools.ts";
-import { request } from "../worker/client.ts";
+import { objectOf, request } from "../worker/client.ts";
 
 export type Json = Record<string, unknown>;
 export type RunEvent = Json & { type: string; event_id: number };
@@ -28,6 +28,9 @@ export const run = (body: Json): Promise<Json> => json("POST", "/v1/runs", { mod
 
 export const listOf = async (id: unknown, what: string): Promise<Json[]> =>
   (await json("GET", `/v1/runs/${id as string}/${what}`)).data as Json[];
+
+/** The object of the session of a run. */
+export const objectOfRun = (id: string): ReturnType<typeof objectOf> => objectOf(id.replace(/^run/, "call"));
 
 /** The text of a run's output. */
 export const textOf = ({ output }: Json): string =>
