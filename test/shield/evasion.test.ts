@@ -206,19 +206,10 @@ describe("an answer", () => {
     );
   });
 
-  it("takes time in proportion to its length", async () => {
-    const time = async (count: number): Promise<number> => {
-      const text = sse(
-        ...Array.from({ length: count }, () =>
-          chunk({ tool_calls: [{ index: 0, function: { arguments: '{"a":"b' } }] }),
-        ),
-      );
-      const started = performance.now();
-      await streamed(text);
-      return performance.now() - started;
-    };
-    await time(500);
-    expect((await time(16_000)) / (await time(4_000))).toBeLessThan(10);
+  // Quadratic work on these would last minutes: the test's own limit is the bound.
+  it("takes no longer than its length deserves", async () => {
+    const unfinished = chunk({ tool_calls: [{ index: 0, function: { arguments: '{"a":"b' } }] });
+    await streamed(sse(...Array.from({ length: 64_000 }, () => unfinished)));
     const deep = JSON.stringify({ messages: [message({ content: `${"[".repeat(20_000)}"a"${"]".repeat(20_000)}` })] });
     expect(await screened(deep)).not.toMatch(RAW);
   });
