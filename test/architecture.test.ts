@@ -7,7 +7,7 @@ import { ROOT, type SourceFile, sourcesOf } from "./support/source.ts";
 const FLOORS: readonly (readonly string[])[] = [
   ["wire"],
   ["canonical", "outbound"],
-  ["dialects"],
+  ["dialects", "mcp"],
   ["providers", "shield", "store"],
   ["session", "keys", "routing"],
   ["surfaces"],
