@@ -29,6 +29,7 @@ const PAGES = [
   "docs/safety.md",
   "docs/runs.md",
   "docs/tools.md",
+  "docs/mcp.md",
   "docs/approvals.md",
   "docs/webhooks.md",
 ];

@@ -24,7 +24,8 @@ const INNER_FLOORS: Record<string, readonly (readonly string[])[]> = {
   session: [["stream", "directory"], ["."], ["history"]],
   keys: [["budget"], ["."]],
   shield: [["detect"], ["."]],
-  runs: [["tools"], ["state"], ["."]],
+  mcp: [["."], ["server"]],
+  runs: [["tools"], ["state"], ["."], ["api"]],
   gateway: [["output"], ["shield"], ["call"], ["upstream"], ["reply"], ["."], ["responses", "sockets"], ["session"]],
   http: [
     ["request", "openapi"],

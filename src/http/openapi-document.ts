@@ -160,6 +160,7 @@ const TAGS: Record<string, string> = {
   sessions: "Sessions: stored context and its history",
   runs: "Runs: a model and its tools in a loop, which survives restarts",
   checkpoints: "Where runs wait for a decision",
+  mcp: "The gateway as a server of the Model Context Protocol",
   conversations: "OpenAI conversations; each is a session",
   me: "The caller",
   keys: "Keys, their budgets and limits",

@@ -1,10 +1,20 @@
 import * as oauth from "oauth4webapi";
 import { fetchBounded, type OutboundNetwork } from "../outbound/bounded-fetch.ts";
+import { isAmongHosts, UrlRefusal } from "../outbound/public-url.ts";
 import { isObject, parseJson, stringOf } from "../wire/json.ts";
 import { McpError } from "./mcp-error.ts";
 
-/** How a client identifies itself to an authorization server. `tokenUrl`: absent, it is found by the URL of the MCP server. */
-export type ClientCredentials = { tokenUrl?: string; clientId: string; clientSecret: string; scope?: string };
+/**
+ * How a client identifies itself to an authorization server. `tokenUrl`: absent, it is found by the URL of the MCP server. `hosts`: to
+ * which the secret may be sent.
+ */
+export type ClientCredentials = {
+  tokenUrl?: string;
+  clientId: string;
+  clientSecret: string;
+  hosts: readonly string[];
+  scope?: string;
+};
 
 /** `seconds`: how long it is valid, if the authorization server says so. */
 export type BearerToken = { token: string; seconds: number | undefined };
@@ -28,7 +38,7 @@ export async function requestToken(credentials: ClientCredentials, options: Toke
 }
 
 async function request(
-  { tokenUrl, clientId, clientSecret, scope }: ClientCredentials,
+  { tokenUrl, clientId, clientSecret, hosts, scope }: ClientCredentials,
   { url, network, signal }: TokenOptions,
 ): Promise<BearerToken> {
   const options = { [oauth.customFetch]: fetchOver(network), [oauth.allowInsecureRequests]: true, signal };
@@ -36,6 +46,9 @@ async function request(
     tokenUrl === undefined
       ? await discover(url, options)
       : { server: { issuer: new URL(tokenUrl).origin, token_endpoint: tokenUrl }, resource: withoutFragment(url) };
+  const target = URL.parse(server.token_endpoint ?? "");
+  if (target !== null && !isAmongHosts(target, hosts))
+    throw new UrlRefusal(`its secret may be sent to ${hosts.join(", ")} only, and not to ${target.host}`);
   const client = { client_id: clientId };
   const parameters = new URLSearchParams({ resource, ...(scope !== undefined && { scope }) });
   const authenticate = chooseMethod(server)(clientSecret);

@@ -71,3 +71,7 @@ const SENTINEL = /^=\?base64\?.*\?=$/;
 /** A text as the value of a header: itself, or base64 of its UTF-8 between `=?base64?` and `?=` (MCP 2026-07-28, "Value encoding"). */
 export const encodeHeader = (text: string): string =>
   PLAIN.test(text) && !SENTINEL.test(text) ? text : `=?base64?${Buffer.from(text).toString("base64")}?=`;
+
+/** The inverse of `encodeHeader`. */
+export const decodeHeader = (value: string): string =>
+  SENTINEL.test(value) ? Buffer.from(value.slice("=?base64?".length, -"?=".length), "base64").toString() : value;

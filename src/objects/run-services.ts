@@ -3,6 +3,8 @@ import { screenResult } from "../gateway/shield/screen-text.ts";
 import { findToolSecret, subscribersIn } from "../platform/org-secrets.ts";
 import { outboundNetworkFor } from "../platform/outbound-network.ts";
 import { authenticateSocket } from "../platform/socket-auth.ts";
+import { LiveQuestions } from "../runs/live-questions.ts";
+import { McpServers } from "../runs/mcp-servers.ts";
 import { Notifier } from "../runs/notifier.ts";
 import { RunEvents } from "../runs/run-events.ts";
 import { toApiCheckpoint } from "../runs/run-views.ts";
@@ -31,6 +33,9 @@ type RunParts = {
 
 const NO_HEADERS = new Headers();
 
+/** How long a server may take to end a task. Milliseconds. */
+const ABANDON_MS = 10_000;
+
 /** Composes what runs need: rows, events, models, tools, their keys and their shields. */
 export function runServicesFor(parts: RunParts): RunServices {
   const { storage, state, models, lifetime, buffer, env, definitionOf, schedule } = parts;
@@ -51,6 +56,8 @@ export function runServicesFor(parts: RunParts): RunServices {
     const call = store.listOf("step", run.id).find(({ n }) => n === step)?.call;
     return call === undefined ? args : shield.restore(args, call, viewer);
   };
+  const findSecret: RunServices["findSecret"] = (org, name) => findToolSecret(env, org, name, waitUntil);
+  const servers = new McpServers(network, findSecret);
   return {
     store,
     notifier,
@@ -59,7 +66,17 @@ export function runServicesFor(parts: RunParts): RunServices {
     models,
     lifetime,
     network,
-    findSecret: (org, name) => findToolSecret(env, org, name, waitUntil),
+    findSecret,
+    findHarness: async () => undefined,
+    servers,
+    questions: new LiveQuestions(),
+    abandon: ({ handle, name }, run) => {
+      const { tools, servers: named = {} } = definitionOf(run);
+      const tool = tools.find((one) => one.name === name);
+      const server = tool?.type === "mcp" ? named[tool.server] : undefined;
+      if (handle?.task === undefined || server === undefined) return;
+      waitUntil(servers.cancelTask(handle.task, { server, org: run.org, signal: AbortSignal.timeout(ABANDON_MS) }));
+    },
     authenticate: ({ org, keyId, address, sessionId }) =>
       authenticateSocket(
         { org, keyId, sessionId, isNew: false, isBound: true, ...(address !== undefined && { address }) },

@@ -17,7 +17,7 @@ import type { Caller } from "../keys/caller.ts";
 import { findJournalEntry, removeJournalEntry } from "../platform/journal-stubs.ts";
 import { loadRouter } from "../platform/router.ts";
 import { readAttachment } from "../platform/socket-auth.ts";
-import { performOnRun, type RunCommand } from "../runs/run-api.ts";
+import { performOnRun, type RunCommand } from "../runs/api/run-api.ts";
 import { type CallStart, type CallState, findCallState } from "../session/calls.ts";
 import { importBranch } from "../session/history/branch.ts";
 import { toApiSession } from "../session/history/views.ts";
@@ -164,7 +164,7 @@ export class SessionObject extends DurableObject {
     return await this.#respond(caller.org, ({ commands }) => runConversationCommand(command, id, caller, commands));
   }
 
-  /** An operation on a run of this session; see runs/run-api.ts. */
+  /** An operation on a run of this session; see runs/api/run-api.ts. */
   async run(command: RunCommand, caller: Caller): Promise<Response> {
     return await this.#respond(caller.org, ({ runs }) => performOnRun(command, caller, runs));
   }

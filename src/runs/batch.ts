@@ -1,12 +1,14 @@
 import type { ModelResponse, ToolCall } from "../canonical/types.ts";
+import type { McpMedia } from "../mcp/messages.ts";
 import { sha256 } from "../wire/hash.ts";
 import { newId } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
 import type { GivenResult } from "./services.ts";
 import { toExecutionBinding, digestTool, openCheckpoint } from "./state/checkpoint.ts";
-import { effectOf, type RunDefinition, type RunTool, schemaOf } from "./state/definition.ts";
+import type { RunDefinition } from "./state/definition.ts";
 import { judgeCall, type ToolVerdict } from "./state/policy.ts";
 import type { Execution, ExecutionStatus, Run, RunCheckpoint } from "./state/run.ts";
+import { effectOf, type RunTool, schemaOf } from "./state/tool.ts";
 import { readArguments } from "./tools/arguments.ts";
 import { toShown } from "./tools/shown-result.ts";
 
@@ -121,10 +123,11 @@ function findRefusal(
   return "problem" in read ? `Not called: ${read.problem}.` : undefined;
 }
 
-function judge(tool: RunTool, call: ToolCall, { policy }: RunDefinition): ToolVerdict {
+function judge(tool: RunTool, call: ToolCall, { policy, broughtPolicy = [] }: RunDefinition): ToolVerdict {
   const read = readArguments(call.arguments, undefined);
   const args: JsonObject = "args" in read ? read.args : {};
-  return judgeCall({ name: tool.name, kind: tool.type, effect: effectOf(tool), own: tool.policy }, args, policy);
+  const rules = tool.isBrought ? broughtPolicy : policy;
+  return judgeCall({ name: tool.name, kind: tool.type, effect: effectOf(tool), own: tool.policy }, args, rules);
 }
 
 /** What a call that may be made waits for. */
@@ -134,12 +137,17 @@ export function toOpen(tool: RunTool, now: number): Pick<Execution, "status"> & 
 }
 
 /** What an execution has come to. */
-type Settlement = Pick<Execution, "safety" | "full"> & { status: ExecutionStatus; text: string; isError: boolean };
+type Settlement = Pick<Execution, "safety" | "full"> & {
+  media?: readonly McpMedia[] | undefined;
+  status: ExecutionStatus;
+  text: string;
+  isError: boolean;
+};
 
 /** An execution with its result. */
 export const settleExecution = (
-  execution: Execution,
-  { status, text, full, isError, safety }: Settlement,
+  { handle: _, ...execution }: Execution,
+  { status, text, full, media = [], isError, safety }: Settlement,
   now: number,
 ): Execution => ({
   ...execution,
@@ -148,6 +156,7 @@ export const settleExecution = (
   isError,
   endedAt: now,
   ...(full && { full }),
+  ...(media.length > 0 && { media: [...media] }),
   ...(safety && { safety }),
 });
 
@@ -164,12 +173,15 @@ export const toScreened = (
 
 /** The results of a step as the next one's input, in the order of its calls: every call has one. */
 export const toResultBlocks = (executions: readonly Execution[]): JsonObject[] =>
-  executions.map(({ call, name, result = "", full, isError, edited }) => ({
-    type: "tool_result",
-    id: call,
-    name,
-    content:
+  executions.map(({ call, name, result = "", full, media, isError, edited }) => {
+    const text =
       (full === undefined ? toShown(result) : result) +
-      (edited === undefined ? "" : `\n\n[A person changed the arguments of this call to ${edited}]`),
-    ...(isError && { is_error: true }),
-  }));
+      (edited === undefined ? "" : `\n\n[A person changed the arguments of this call to ${edited}]`);
+    const content = media === undefined ? text : [{ type: "input", text }, ...media.map(toMediaBlock)];
+    return { type: "tool_result", id: call, name, content, ...(isError && { is_error: true }) };
+  });
+
+const toMediaBlock = ({ mimeType, data }: McpMedia): JsonObject => ({
+  type: "input",
+  media: { mime: mimeType, source: { type: "base64", data } },
+});

@@ -1,15 +1,20 @@
+import type { McpAnswer, McpMedia, McpOutcome, McpQuestion } from "../mcp/messages.ts";
 import { OutboundError, type OutboundNetwork } from "../outbound/bounded-fetch.ts";
 import { UrlRefusal } from "../outbound/public-url.ts";
-import { tryParseJson, isObject } from "../wire/json.ts";
-import { sleep } from "../wire/time.ts";
-import type { RunTool } from "./state/definition.ts";
+import { isObject, tryParseJson } from "../wire/json.ts";
+import { Deadline, sleep } from "../wire/time.ts";
 import type { Effect } from "./state/policy.ts";
 import type { Execution, ExecutionStatus } from "./state/run.ts";
+import type { GatewayTool, McpRunTool, WebhookTool } from "./state/tool.ts";
 import { callWebhook, type HttpTool } from "./tools/http-tool.ts";
 import { NATIVE_TOOLS, type ToolOutput } from "./tools/native-tools.ts";
+import { type PendingCall, type ServerOutput, toServerOutput } from "./tools/server-tool.ts";
 
 /** What an execution has come to. `text`: for the model. */
-export type Executed = { status: ExecutionStatus; text: string; isError: boolean };
+export type Executed = { status: ExecutionStatus; text: string; isError: boolean; media?: readonly McpMedia[] };
+
+/** An execution, with its arguments as the tool gets them: JSON text. */
+export type StartedCall = { execution: Execution; args: string };
 
 type Surroundings = {
   network: OutboundNetwork;
@@ -18,7 +23,15 @@ type Surroundings = {
   signal: AbortSignal;
   session: string;
   /** A webhook with the values of its secrets. */
-  webhookOf: (tool: Extract<RunTool, { type: "http" }>) => Promise<HttpTool>;
+  webhookOf: (tool: WebhookTool) => Promise<HttpTool>;
+  /** Calls the tool of a server. */
+  callServer: (
+    tool: McpRunTool,
+    call: StartedCall,
+    during: { signal: AbortSignal; onQuestion: (question: McpQuestion) => Promise<McpAnswer> },
+  ) => Promise<McpOutcome>;
+  /** Puts a question of a server, whose call waits for it on an open connection, to a person. */
+  ask: (question: McpQuestion) => Promise<McpAnswer>;
 };
 
 /** Why an execution is broken off: its run has been stopped. Compared by identity. */
@@ -35,34 +48,47 @@ export const isRepeatable = (effect: Effect): boolean => effect === "read_only" 
 
 /**
  * Has a tool run once, or more often if that changes nothing. Never rejects: what went wrong is shown to the model, unless it is not known
- * whether a tool that must not run twice has run (`unknown`). `args`: JSON text.
+ * whether a tool that must not run twice has run (`unknown`).
  */
 export async function executeTool(
-  tool: Exclude<RunTool, { type: "function" }>,
-  { execution, args, timeoutMs }: { execution: Execution; args: string; timeoutMs: number },
-  surroundings: Surroundings,
-): Promise<Executed> {
-  const timeout = AbortSignal.timeout(timeoutMs);
-  const signal = AbortSignal.any([surroundings.signal, timeout]);
-  for (let tries = 1; ; tries++) {
-    try {
-      const { text, isError, isPassing } = await runOnce(tool, { execution, args }, { ...surroundings, signal });
-      if (isPassing && isRepeatable(execution.effect) && tries < MAX_TRIES && (await pauseAfter(tries, signal)))
-        continue;
-      return { status: isError ? "failed" : "succeeded", text, isError };
-    } catch (thrown) {
-      const isPassing = isRepeatable(execution.effect) && thrown instanceof OutboundError;
-      if (isPassing && tries < MAX_TRIES && (await pauseAfter(tries, signal))) continue;
-      if (surroundings.signal.aborted) return failedAs("cancelled", STOPPED_TEXT);
-      return toFailure(thrown, execution.effect, timeout.aborted ? timeoutMs : undefined);
+  tool: GatewayTool,
+  call: StartedCall,
+  { timeoutMs, ...surroundings }: Surroundings & { timeoutMs: number },
+): Promise<Executed | PendingCall> {
+  const { effect } = call.execution;
+  const deadline = new Deadline(timeoutMs);
+  const signal = AbortSignal.any([surroundings.signal, deadline.signal]);
+  const ask = (question: McpQuestion): Promise<McpAnswer> => deadline.hold(surroundings.ask(question));
+  try {
+    for (let tries = 1; ; tries++) {
+      const mayRepeat = isRepeatable(effect) && tries < MAX_TRIES;
+      try {
+        const output = await runOnce(tool, call, { ...surroundings, signal, ask });
+        const isPassing = "isPassing" in output && output.isPassing;
+        if (isPassing && mayRepeat && (await pauseAfter(tries, signal))) continue;
+        return toExecuted(output);
+      } catch (thrown) {
+        if (thrown instanceof OutboundError && mayRepeat && (await pauseAfter(tries, signal))) continue;
+        if (surroundings.signal.aborted) return failedAs("cancelled", STOPPED_TEXT);
+        return toFailure(thrown, effect, deadline.signal.aborted ? timeoutMs : undefined);
+      }
     }
+  } finally {
+    deadline.clear();
   }
 }
 
+/** What a tool has given. */
+export function toExecuted(output: ToolOutput | ServerOutput | PendingCall): Executed | PendingCall {
+  if ("kind" in output) return output;
+  const { isPassing: _, ...given } = output;
+  return { ...given, status: given.isError ? "failed" : "succeeded" };
+}
+
 /** What an execution has come to that did not return. `lateMs`: it took longer than that. */
-function toFailure(thrown: unknown, effect: Effect, lateMs: number | undefined): Executed {
+export function toFailure(thrown: unknown, effect: Effect, lateMs: number | undefined): Executed {
   if (thrown instanceof UrlRefusal) return failedAs("failed", `The URL is refused: ${thrown.message}.`);
-  const isLost = lateMs !== undefined || thrown instanceof OutboundError;
+  const isLost = lateMs !== undefined || (thrown instanceof OutboundError && thrown.isSent);
   if (isLost && !isRepeatable(effect)) return failedAs("unknown", "Whether the tool has run is not known.");
   if (lateMs !== undefined) return failedAs("timed_out", `The tool did not answer within ${lateMs / 1000} s.`);
   return failedAs("failed", thrown instanceof OutboundError ? `${thrown.message}.` : "The tool failed.");
@@ -78,10 +104,12 @@ const pauseAfter = (tries: number, signal: AbortSignal): Promise<boolean> =>
 const failedAs = (status: ExecutionStatus, text: string): Executed => ({ status, text, isError: true });
 
 async function runOnce(
-  tool: Exclude<RunTool, { type: "function" }>,
-  { execution, args }: { execution: Execution; args: string },
-  { network, now, signal, session, webhookOf }: Surroundings,
-): Promise<ToolOutput> {
+  tool: GatewayTool,
+  call: StartedCall,
+  { network, now, signal, session, webhookOf, callServer, ask }: Surroundings,
+): Promise<ToolOutput | ServerOutput | PendingCall> {
+  if (tool.type === "mcp") return await toServerOutput(callServer(tool, call, { signal, onQuestion: ask }));
+  const { execution, args } = call;
   if (tool.type === "http") {
     const { id, run, name } = execution;
     const sent = { id, run, session, name, args };

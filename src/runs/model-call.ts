@@ -14,8 +14,9 @@ import { parseRequest, readMembers } from "../surfaces/request.ts";
 import { newId } from "../wire/id.ts";
 import { isObject, type Json, type JsonObject, tryParseJson } from "../wire/json.ts";
 import { SseSplitter } from "../wire/sse.ts";
-import { type RunDefinition, toModelTool } from "./state/definition.ts";
+import type { RunDefinition } from "./state/definition.ts";
 import type { Run } from "./state/run.ts";
+import { toModelTool } from "./state/tool.ts";
 
 /** What a run's calls use of its session's object. */
 export type ModelCallServices = { state: SessionState; models: ModelServices; lifetime: ObjectLifetime };

@@ -2,25 +2,26 @@ import { GatewayError, invalid } from "../canonical/error.ts";
 import type { Caller } from "../keys/caller.ts";
 import { toApiBlocks } from "../session/history/views.ts";
 import { findTurn } from "../session/turns.ts";
-import { SURFACES } from "../surfaces/index.ts";
-import { parseRequest, readMembers } from "../surfaces/request.ts";
 import { withPrefix } from "../wire/id.ts";
 import { loadPatterns } from "../wire/json-schema.ts";
 import { type Json, type JsonObject, parseJson } from "../wire/json.ts";
 import { STOPPED } from "./execute-tool.ts";
-import { toCallText } from "./model-call.ts";
 import type { RunEvent } from "./run-events.ts";
 import { mayGoOn, nextDueOf, openOf } from "./run-gates.ts";
-import { afterRestart, RunLoop, toRunError } from "./run-loop.ts";
+import { RunLoop, toRunError } from "./run-loop.ts";
 import { toApiRun } from "./run-views.ts";
 import type { RunServices } from "./services.ts";
-import { readRunRequest, type RunDefinition, type RunLimits } from "./state/definition.ts";
-import { hasEnded, isWaiting, type LiveRun, type Run, type Stop } from "./state/run.ts";
-import { requireSecrets } from "./tool-secrets.ts";
-import { keepResults, settleStep } from "./unfinished.ts";
+import type { RunDefinition, RunLimits } from "./state/definition.ts";
+import { type FrozenRun, hasEnded, isWaiting, type LiveRun, type Run, type Stop } from "./state/run.ts";
+import { interruptExecution, keepResults, settleStep } from "./unfinished.ts";
 
-/** A run that a client starts. `isNew`: with its session. `text`: the body of the request. */
-export type NewRun = { id: string; sessionId: string; isNew: boolean; text: string; caller: Caller; address?: string };
+/** A run as it is to be started. `given`: what its client has sent, where that is not all. `parts`: writes more of it in the same transaction. */
+type AcceptedRun = Pick<FrozenRun, "definition" | "given"> & {
+  run: Run;
+  isNew: boolean;
+  onBusy?: "queue" | "reject" | "branch" | undefined;
+  parts?: () => void;
+};
 
 /** How long a crash of the object of a running run may go unnoticed: its alarm starts it again. Milliseconds. */
 const HEARTBEAT_MS = 700;
@@ -59,49 +60,24 @@ export class RunEngine {
     return live?.run ?? this.#listOpen(...CLAIMING)[0];
   }
 
-  /** Starts a run. It is durable when this resolves. Throws `request.invalid`, `session.*`. */
-  async create({ id, sessionId, isNew, text, caller, address }: NewRun): Promise<Run> {
+  /** Starts a run that is made with its session (`isNew`), or goes on with that. Durable when it resolves. Throws `session.busy`. */
+  async accept({ run, definition, given, isNew, onBusy, parts = () => {} }: AcceptedRun): Promise<void> {
     const { state, store, events, lifetime } = this.services;
-    const definition = readRunRequest(text);
-    const now = lifetime.now();
-    const { rhone } = readMembers(text, new Headers(), SURFACES.native);
-    const run: Run = {
-      id,
-      run: id,
-      revision: 0,
-      status: "queued",
-      org: caller.org,
-      keyId: caller.keyId,
-      ...(address !== undefined && { address }),
-      sessionId: isNew ? sessionId : state.session.row.id,
-      step: 0,
-      turns: 0,
-      toolCalls: 0,
-      costMicros: 0,
-      usage: {},
-      ranMs: 0,
-      stalls: 0,
-      input: JSON.stringify(definition.input),
-      events: 0,
-      ...(rhone.metadata && { metadata: rhone.metadata }),
-      createdAt: now,
-    };
-    const first = readMembers(toCallText({ definition, run, isLast: false }), new Headers(), SURFACES.native);
-    parseRequest(first, SURFACES.native);
-    await requireSecrets(definition.tools, caller.org, this.services);
-    this.#requireFree(rhone.on_busy);
-    if (isNew) state.session.create(caller.org, sessionId);
+    this.#requireFree(onBusy);
+    if (isNew) state.session.create(run.org, run.sessionId);
+    const frozen = { id: frozenId(run.id), run: run.id, revision: 0, status: "frozen", definition } as const;
     store.transact(() => {
-      store.put("frozen", { id: frozenId(id), run: id, revision: 0, status: "frozen", definition });
+      store.put("frozen", { ...frozen, ...(given && { given }) });
       store.put("run", run);
+      parts();
     });
-    this.#known.set(id, run);
+    this.#known.set(run.id, run);
     events.open(run);
-    events.emit(run, { type: "run.started", session_id: run.sessionId, limits: definition.limits });
+    const { limits, harness } = definition;
+    events.emit(run, { type: "run.started", session_id: run.sessionId, limits, ...(harness && { harness }) });
     lifetime.watch();
     this.start(run);
     await lifetime.durable();
-    return run;
   }
 
   #requireFree(onBusy: "queue" | "reject" | "branch" | undefined): void {
@@ -129,13 +105,18 @@ export class RunEngine {
   }
 
   definitionOf(run: Run): RunDefinition {
-    return this.#live.get(run.id)?.definition ?? this.services.store.find("frozen", frozenId(run.id))!.definition;
+    return this.#live.get(run.id)?.definition ?? this.frozenOf(run).definition;
+  }
+
+  /** What a run was started with. */
+  frozenOf({ id }: Run): FrozenRun {
+    return this.services.store.find("frozen", frozenId(id))!;
   }
 
   /** What a decision at a limit changes. */
   changeLimits(run: Run, limits: RunLimits): void {
     const definition = { ...this.definitionOf(run), limits };
-    this.services.store.put("frozen", { id: frozenId(run.id), run: run.id, revision: 0, status: "frozen", definition });
+    this.services.store.put("frozen", { ...this.frozenOf(run), definition });
   }
 
   /** The text of a reply that was broken off. */
@@ -207,11 +188,11 @@ export class RunEngine {
       if (run.runningSince !== undefined) delete run.runningSince;
       store.put("run", run);
       for (const execution of store.listExecutions(run.id, run.step))
-        if (execution.status === "started") store.put("execution", afterRestart(execution));
+        if (execution.status === "started") interruptExecution(execution, store);
       this.start(run, { isRestarted: true });
     }
     for (const run of this.#listOpen(...WAITING))
-      if (mayGoOn(run, this.services.store)) this.start(run, { isRestarted: true });
+      if (mayGoOn(run, this.services)) this.start(run, { isRestarted: true });
     const broken = this.services.events.listBroken().flatMap((id) => store.find("run", id) ?? []);
     for (const run of broken) if (!this.#live.has(run.id)) lifetime.waitUntil(this.#endStream(run));
   }
@@ -243,7 +224,7 @@ export class RunEngine {
     }
     for (const run of this.#listOpen(...WAITING)) {
       const due = nextDueOf(run, this.services.store);
-      if (due <= now || mayGoOn(run, this.services.store)) this.start(run);
+      if (due <= now || mayGoOn(run, this.services)) this.start(run);
       else if (due < Infinity) this.#schedule(due - now);
     }
   }
@@ -276,7 +257,7 @@ export class RunEngine {
       release?.();
       // What has come while the loop was about to wait.
       const isParked = live.stop === undefined && WAITING.some((status) => status === run.status);
-      if (isParked && mayGoOn(run, this.services.store)) this.start(run);
+      if (isParked && mayGoOn(run, this.services)) this.start(run);
     }
   }
 
@@ -332,8 +313,13 @@ export class RunEngine {
     const call = store.lastStep(run.id)?.call;
     const turn = call === undefined || !hasEnded(run) ? undefined : findTurn(state.sql, withPrefix(call, "turn"));
     const output: Json[] = turn === undefined ? [] : await toApiBlocks(turn.output, state.blobs);
-    const { limits } = this.definitionOf(run);
-    const shown = toApiRun(run, { limits, output, open: isWaiting(run) ? openOf(run, this.services.store) : [] });
+    const { limits, harness } = this.definitionOf(run);
+    const shown = toApiRun(run, {
+      limits,
+      harness,
+      output,
+      open: isWaiting(run) ? openOf(run, this.services.store) : [],
+    });
     return call === undefined
       ? shown
       : (parseJson(state.shield.restore(JSON.stringify(shown), call, { org, keyId })) as JsonObject);

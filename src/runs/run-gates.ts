@@ -1,4 +1,5 @@
 import { GatewayError } from "../canonical/error.ts";
+import type { McpQuestion } from "../mcp/messages.ts";
 import { type Disposition, severestOf } from "../shield/profile.ts";
 import type { SafetyRecord } from "../store/records.ts";
 import { settleExecution } from "./batch.ts";
@@ -84,15 +85,48 @@ export class RunGates {
     }
   }
 
+  /** The questions of a task that are not yet put to people: it repeats those that are open. */
+  findNewQuestions({ id }: Execution, questions: readonly McpQuestion[]): McpQuestion[] {
+    const known = new Set(this.#checkpointsOf(id).map(({ question }) => question?.key));
+    return questions.filter(({ key }) => !known.has(key));
+  }
+
+  /** Puts questions of a server to people. `expiresMs`: how long the answers may take. */
+  openQuestions(execution: Execution, questions: readonly McpQuestion[], expiresMs?: number): RunCheckpoint[] {
+    const bound = toExecutionBinding(execution, this.#live.definition);
+    const expires = expiresMs === undefined ? {} : { expiresSeconds: expiresMs / 1000 };
+    return questions.map((question) => {
+      const checkpoint = openCheckpoint(this.#run, { kind: "input", question, ...bound, ...expires }, this.#stamp);
+      this.#services.store.put("checkpoint", checkpoint);
+      return checkpoint;
+    });
+  }
+
+  /** Announces the questions of an execution, once they are durable. */
+  announceQuestions({ id }: Execution): void {
+    for (const checkpoint of this.#checkpointsOf(id))
+      if (checkpoint.kind === "input" && checkpoint.status === "open") this.#services.announce(this.#run, checkpoint);
+  }
+
+  /** Closes a checkpoint about which no person has decided. */
+  close(checkpoint: RunCheckpoint, status: "expired" | "cancelled"): void {
+    this.#services.store.put("checkpoint", { ...checkpoint, status });
+    this.#services.events.emit(this.#run, { type: "checkpoint.resolved", id: checkpoint.id, status });
+  }
+
+  #checkpointsOf(execution: string): RunCheckpoint[] {
+    return this.#services.store.listOf("checkpoint", this.#run.id).filter((one) => one.execution === execution);
+  }
+
   /** What has waited for too long. */
   expire(executions: readonly Execution[]): void {
     const { store, events } = this.#services;
     const now = this.#now;
     const open = store.listOf("checkpoint", this.#run.id).filter(({ status }) => status === "open");
     for (const execution of executions) {
-      const checkpoint = open.find((one) => one.execution === execution.id);
+      const checkpoints = open.filter((one) => one.execution === execution.id);
       const isLate = execution.status === "awaiting_client" && (execution.dueAt ?? Infinity) <= now;
-      const isExpired = checkpoint !== undefined && checkpoint.expiresAt <= now;
+      const isExpired = checkpoints.some(({ expiresAt }) => expiresAt <= now);
       if (!isLate && !isExpired) continue;
       if (isLate) requireOptional(execution, this.#live.definition);
       const settled = isLate
@@ -102,11 +136,11 @@ export class RunGates {
             now,
           )
         : settleExecution(execution, { status: "expired", text: toExpiredText(execution), isError: true }, now);
+      if (execution.handle?.task !== undefined) this.#services.abandon(execution, this.#run);
       store.transact(() => {
         store.put("execution", settled);
-        if (isExpired) store.put("checkpoint", { ...checkpoint, status: "expired" });
+        for (const checkpoint of checkpoints) this.close(checkpoint, "expired");
       });
-      if (isExpired) events.emit(this.#run, { type: "checkpoint.resolved", id: checkpoint.id, status: "expired" });
       events.emit(this.#run, toCompleted(settled));
     }
   }
@@ -123,7 +157,9 @@ function requireOptional({ name, call }: Execution, { tools }: RunDefinition): v
 const toExpiredText = ({ status }: Execution): string =>
   status === "unknown"
     ? "Whether this call has been made is not known."
-    : "The approval of this call has expired: no person decided in time, so that it was not made.";
+    : status === "awaiting_input"
+      ? "This call was not completed: its server needs an answer of a person, and none came in time."
+      : "The approval of this call has expired: no person decided in time, so that it was not made.";
 
 /** Whether the shield leaves it to a person, and to nothing else, whether something passes. */
 export const isHeldBack = (safety: SafetyRecord | undefined): safety is SafetyRecord =>
@@ -141,23 +177,35 @@ export const findHold = (run: Run, digest: string, store: RunStore): RunCheckpoi
 export const heldError = ({ id }: RunCheckpoint): GatewayError =>
   new GatewayError("safety.policy_denied", `no person has let pass what the safety profile holds back (${id})`);
 
-const OPEN: ReadonlySet<ExecutionStatus> = new Set(["awaiting_client", "awaiting_approval", "unknown"]);
+const OPEN: ReadonlySet<ExecutionStatus> = new Set([
+  "awaiting_client",
+  "awaiting_approval",
+  "awaiting_input",
+  "polling",
+  "unknown",
+]);
+
+/** Whether an execution can go on now. */
+const isReady = ({ status, dueAt = 0 }: Execution, now: number): boolean =>
+  status === "ready" ? true : status === "polling" && dueAt <= now;
 
 /** Whether a waiting run has something to do. */
-export function mayGoOn(run: Run, store: RunStore): boolean {
+export function mayGoOn(run: Run, { store, lifetime }: Pick<RunServices, "store" | "lifetime">): boolean {
   const executions = store.listExecutions(run.id, run.step);
   const checkpoints = store.listOf("checkpoint", run.id);
   const isHeld = checkpoints.some(({ execution, status }) => execution === undefined && status === "open");
   return (
     !isHeld &&
-    (executions.some(({ status }) => status === "ready") || executions.every(({ status }) => !OPEN.has(status)))
+    (executions.some((one) => isReady(one, lifetime.now())) || executions.every(({ status }) => !OPEN.has(status)))
   );
 }
 
 /** When the first of what a waiting run waits for is overdue. Unix milliseconds; Infinity: never. */
 export function nextDueOf(run: Run, store: RunStore): number {
   const executions = store.listExecutions(run.id, run.step);
-  const dues = executions.flatMap(({ status, dueAt }) => (status === "awaiting_client" ? [dueAt ?? Infinity] : []));
+  const dues = executions.flatMap(({ status, dueAt = Infinity }) =>
+    status === "awaiting_client" || status === "polling" ? [dueAt] : [],
+  );
   const expiries = store
     .listOf("checkpoint", run.id)
     .flatMap(({ status, expiresAt }) => (status === "open" ? [expiresAt] : []));

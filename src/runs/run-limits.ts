@@ -1,5 +1,6 @@
-import type { RunDefinition, RunTool } from "./state/definition.ts";
+import type { RunDefinition } from "./state/definition.ts";
 import type { Run, StopReason } from "./state/run.ts";
+import type { RunTool } from "./state/tool.ts";
 
 /** What the model is shown of a call that its run can no longer pay. */
 export const TOO_DEAR = "The run's limit of cost is reached (max_cost): this call was not made.";

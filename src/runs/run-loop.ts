@@ -1,25 +1,33 @@
 import { GatewayError, toGatewayError } from "../canonical/error.ts";
 import { logInternalError } from "../canonical/log-internal-error.ts";
 import { textOfBlocks } from "../canonical/text.ts";
+import type { ModelResponse } from "../canonical/types.ts";
 import { sumUsage } from "../canonical/usage.ts";
-import type { Caller } from "../keys/caller.ts";
 import { toTurn } from "../session/context.ts";
 import { sha256 } from "../wire/hash.ts";
 import { stringifyMember } from "../wire/json.ts";
-import { approvedIn, planBatch, settleExecution, toolCallsOf, toResultBlocks, toScreened } from "./batch.ts";
-import { executeTool, isRepeatable } from "./execute-tool.ts";
+import { sleep } from "../wire/time.ts";
+import { approvedIn, planBatch, toolCallsOf, toResultBlocks } from "./batch.ts";
 import { callModel, RunCostReached } from "./model-call.ts";
 import { findHold, type HeldText, isHeldBack, RunGates } from "./run-gates.ts";
-import { costsTooMuch, findLimit, refusalOf, TOO_DEAR } from "./run-limits.ts";
-import { toCompleted, toStarted, toToolCall } from "./run-views.ts";
+import { findLimit, refusalOf } from "./run-limits.ts";
+import { toCompleted, toToolCall } from "./run-views.ts";
 import type { RunServices } from "./services.ts";
-import type { RunTool } from "./state/definition.ts";
-import { type Execution, isSettled, type LiveRun, type Run, type Step, type StopReason } from "./state/run.ts";
-import { withSecrets } from "./tool-secrets.ts";
+import {
+  type Execution,
+  type ExecutionStatus,
+  isSettled,
+  type LiveRun,
+  type Run,
+  type Step,
+  type StopReason,
+} from "./state/run.ts";
+import { stopsAfter, stopsAtText } from "./state/stop-condition.ts";
+import { ToolRunner } from "./tool-runner.ts";
 import { commitStep } from "./unfinished.ts";
 
-/** Tools that run at the same time: such that only read. */
-const MAX_PARALLEL = 4;
+/** Executions that go on when a person has decided. */
+const NEEDS_PERSON: ReadonlySet<ExecutionStatus> = new Set(["awaiting_approval", "awaiting_input", "unknown"]);
 /** Starts of a run after which nothing has moved. */
 const MAX_STALLS = 5;
 
@@ -31,11 +39,13 @@ export class RunLoop {
   readonly #live: LiveRun;
   readonly #services: RunServices;
   readonly #gates: RunGates;
+  readonly #tools: ToolRunner;
 
   constructor(live: LiveRun, services: RunServices) {
     this.#live = live;
     this.#services = services;
     this.#gates = new RunGates(live, services);
+    this.#tools = new ToolRunner(live, services, this.#gates);
   }
 
   get #run(): Run {
@@ -50,6 +60,7 @@ export class RunLoop {
     while (this.#run.status === "running" && this.#live.stop === undefined) {
       const step = store.lastStep(this.#run.id);
       if (step?.status === "tools") await this.#advanceBatch(step);
+      else if (step?.status === "committed" && this.#live.definition.isToolCall) this.#end("completed", "end_turn");
       // The model has called tools in the step in which it had to answer, or one again and again.
       else if (step?.status === "committed" && step.limit !== undefined) this.#end("completed", step.limit);
       else await this.#takeStep(step?.status === "calling" ? step.n : this.#run.step + 1);
@@ -94,6 +105,10 @@ export class RunLoop {
         onAnswer: (record, completed, response) => {
           const { session, objectId } = this.#services.state;
           const calls = toolCallsOf(response);
+          const isEnd = stopsAtText(
+            definition.stop ?? [],
+            textOfBlocks(response.messages.flatMap(({ blocks }) => blocks)),
+          );
           addUse(run, record.usage, record.costMicrosUsd);
           if (completed.instructions !== undefined) step.instructions = completed.instructions;
           if (calls.length === 0) {
@@ -101,14 +116,15 @@ export class RunLoop {
             run.turns++;
             session.commit(record, completed, undefined, () => {
               store.put("step", step);
-              this.#end("completed", limit ?? (response.finish.reason === "length" ? "max_tokens" : "end_turn"));
+              this.#end("completed", limit ?? (isEnd ? "stop_condition" : toStopReason(response)));
             });
             return;
           }
           step.status = "tools";
           step.turn = toTurn(record, completed);
           const earlier = store.listExecutions(run.id);
-          const refusal = refusalOf(response.finish.reason === "length", limit);
+          if (isEnd) step.limit = "stop_condition";
+          const refusal = refusalOf(response.finish.reason === "length", step.limit);
           const isApproved = approvedIn(store.listOf("checkpoint", run.id));
           const context = { definition, step: n, earlier, isApproved, now: this.#now, objectId, refusal };
           const batch = planBatch(run, calls, context);
@@ -167,62 +183,26 @@ export class RunLoop {
   /** Executes what may be executed of a batch; commits it when all of it has results; or else lets the run wait. */
   async #advanceBatch(step: Step): Promise<void> {
     const { store } = this.#services;
-    const run = this.#run;
+    const { run, definition } = this.#live;
     this.#gates.expire(store.listExecutions(run.id, step.n));
     const executions = store.listExecutions(run.id, step.n);
     const ready = executions.filter(({ status }) => status === "ready");
-    if (ready.length > 0) return await this.#execute(ready);
+    if (ready.length > 0) return await this.#tools.execute(ready);
+    const polling = executions.filter(({ status }) => status === "polling");
+    const due = polling.filter(({ dueAt = 0 }) => dueAt <= this.#now);
+    if (due.length > 0) return await this.#tools.poll(due);
     if (executions.every(isSettled)) return this.#commitPassed(step, executions);
     this.#gates.askAboutUnknown(executions);
+    const isShort = polling.some(({ startedAt = 0 }) => this.#now - startedAt < definition.limits.tool_timeout_ms);
+    const isAll = polling.length === executions.filter((one) => !isSettled(one)).length;
+    // A short task is waited for here: to its client the run is still running.
+    if (isShort && isAll) return await this.#sleepUntil(Math.min(...polling.map(({ dueAt = 0 }) => dueAt)));
     this.#wait(store.listExecutions(run.id, step.n));
   }
 
-  /** Those before the first that changes something run at once, up to a few; any other alone. */
-  async #execute(ready: readonly Execution[]): Promise<void> {
-    const firstWriter = ready.findIndex(({ effect }) => effect !== "read_only");
-    const readers = firstWriter < 0 ? ready : ready.slice(0, firstWriter);
-    const next = readers.length > 0 ? readers.slice(0, MAX_PARALLEL) : ready.slice(0, 1);
-    const caller = await this.#services.authenticate(this.#run);
-    await Promise.all(next.map((execution) => this.#executeOne(execution, caller)));
-  }
-
-  async #executeOne(ready: Execution, caller: Caller): Promise<void> {
-    const { store, events, lifetime, network, state } = this.#services;
-    const { run, definition, controller } = this.#live;
-    const tool = definition.tools.find(({ name }) => name === ready.name) as Exclude<RunTool, { type: "function" }>;
-    if (costsTooMuch(tool, run, definition)) {
-      const refused = settleExecution(ready, { status: "failed", text: TOO_DEAR, isError: true }, this.#now);
-      store.put("execution", refused);
-      return events.emit(run, toCompleted(refused));
-    }
-    const started: Execution = { ...ready, status: "started", attempt: ready.attempt + 1, startedAt: this.#now };
-    store.put("execution", started);
-    // What changes something must be known to have started before it starts.
-    if (ready.effect !== "read_only") await lifetime.durable();
-    events.emit(run, toStarted(started));
-    const args = this.#services.restore(started, run);
-    const timeoutMs = tool.timeout_ms ?? definition.limits.tool_timeout_ms;
-    const surroundings = {
-      network,
-      now: lifetime.now,
-      signal: controller.signal,
-      session: state.session.row.id,
-      webhookOf: (webhook: Extract<RunTool, { type: "http" }>) => withSecrets(webhook, run.org, this.#services),
-    };
-    const executed = await executeTool(tool, { execution: started, args, timeoutMs }, surroundings);
-    const screened = await this.#services.screen(executed.text, run, caller);
-    const ended =
-      executed.status === "unknown"
-        ? { ...started, status: "unknown" as const }
-        : settleExecution(started, toScreened(screened, executed), this.#now);
-    run.stalls = 0;
-    if (tool.type === "http") run.costMicros += tool.price_micros_usd ?? 0;
-    store.transact(() => {
-      store.put("execution", ended);
-      store.put("run", run);
-    });
-    if (ready.effect !== "read_only") await lifetime.durable();
-    if (isSettled(ended)) events.emit(run, toCompleted(ended));
+  /** Resolves at a time, or when the run is to be stopped. */
+  async #sleepUntil(at: number): Promise<void> {
+    await sleep(Math.max(0, at - this.#now), this.#live.controller.signal).catch(() => {});
   }
 
   /** Commits a batch, when a person has let pass what is held back of its results. */
@@ -239,17 +219,19 @@ export class RunLoop {
   #commit(step: Step, executions: readonly Execution[]): void {
     const run = this.#run;
     run.stalls = 0;
-    commitStep(run, step, executions, this.#services);
+    const isEnd = stopsAfter(this.#live.definition.stop ?? [], executions);
+    const ended: Step = isEnd ? { ...step, limit: "stop_condition" } : step;
+    commitStep(run, ended, executions, this.#services);
     this.#services.events.emit(run, {
       type: "step.completed",
       step: step.n,
-      turn_id: step.turn!.id,
+      ...(step.turn && { turn_id: step.turn.id }),
       cost_micros_usd: run.costMicros,
     });
   }
 
   #wait(executions: readonly Execution[]): void {
-    const needsPerson = executions.some(({ status }) => status === "awaiting_approval" || status === "unknown");
+    const needsPerson = executions.some(({ status }) => NEEDS_PERSON.has(status));
     this.#pause(needsPerson ? "waiting_for_approval" : "waiting_for_tool");
   }
 
@@ -276,6 +258,9 @@ export class RunLoop {
 /** Ids of steps sort by their numbers. */
 const stepId = ({ id }: Run, n: number): string => `${id}/${String(n).padStart(4, "0")}`;
 
+const toStopReason = ({ finish }: ModelResponse): StopReason =>
+  finish.reason === "length" ? "max_tokens" : "end_turn";
+
 function addUse(run: Run, usage: Run["usage"], cost: number | undefined): void {
   run.usage = sumUsage(run.usage, usage);
   run.costMicros += cost ?? 0;
@@ -287,9 +272,3 @@ export function toRunError(id: string, thrown: unknown): NonNullable<Run["error"
   if (code === "internal") logInternalError(id, cause ?? thrown);
   return { code, message };
 }
-
-/** After a restart: what had started has happened, or has not. */
-export const afterRestart = (execution: Execution): Execution => ({
-  ...execution,
-  status: isRepeatable(execution.effect) ? "ready" : "unknown",
-});

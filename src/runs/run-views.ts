@@ -22,7 +22,7 @@ const timeOf = (at: number | undefined): string | undefined => (at === undefined
 /** A run as the API returns it. `open`: the ids of what it waits for. */
 export const toApiRun = (
   run: Run,
-  { limits, output, open }: { limits: RunLimits; output: readonly Json[]; open: readonly string[] },
+  about: { limits: RunLimits; harness: string | undefined; output: readonly Json[]; open: readonly string[] },
 ): JsonObject =>
   withoutUndefined({
     id: run.id,
@@ -31,13 +31,14 @@ export const toApiRun = (
     key_id: run.keyId,
     status: run.status,
     stop_reason: run.stopReason,
-    output: hasEnded(run) ? [...output] : undefined,
-    open: open.length > 0 ? [...open] : undefined,
+    output: hasEnded(run) ? [...about.output] : undefined,
+    open: about.open.length > 0 ? [...about.open] : undefined,
     steps: run.step,
     tool_calls: run.toolCalls,
     usage: encodeUsage(run.usage),
     cost_micros_usd: run.costMicros,
-    limits: { ...limits },
+    harness: about.harness,
+    limits: { ...about.limits },
     metadata: run.metadata,
     error: run.error && { ...run.error },
     created_at: toApiTime(run.createdAt),
@@ -98,6 +99,7 @@ export const toApiCheckpoint = (
     tool: checkpoint.kind === "limit" ? undefined : checkpoint.bound.tool,
     limit: checkpoint.kind === "limit" ? checkpoint.bound.tool : undefined,
     arguments: execution?.args,
+    question: checkpoint.question && { ...checkpoint.question },
     digest: checkpoint.bound.digest,
     definition: checkpoint.bound.definition,
     policy: checkpoint.bound.policy,

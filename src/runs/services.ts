@@ -2,10 +2,14 @@ import type { ModelServices, ObjectLifetime, SessionState } from "../gateway/ses
 import type { ScreenedResult } from "../gateway/shield/screen-text.ts";
 import type { Caller } from "../keys/caller.ts";
 import type { OutboundNetwork } from "../outbound/bounded-fetch.ts";
+import type { LiveQuestions } from "./live-questions.ts";
+import type { McpServers } from "./mcp-servers.ts";
 import type { Notifier } from "./notifier.ts";
 import type { RunEvents } from "./run-events.ts";
+import type { HarnessVersion } from "./state/harness.ts";
 import type { RunStore } from "./state/run-store.ts";
 import type { Execution, Run, RunCheckpoint } from "./state/run.ts";
+import type { SecretFinder } from "./tool-secrets.ts";
 import type { FullResult } from "./tools/shown-result.ts";
 
 /** A result behind the shield; a long one is stored in full elsewhere. */
@@ -20,8 +24,13 @@ export type RunServices = {
   models: ModelServices;
   lifetime: ObjectLifetime;
   network: OutboundNetwork;
-  /** The organisation's secret of this name, with the hosts to which it may be sent. */
-  findSecret: (org: string, name: string) => Promise<{ value: string; hosts: readonly string[] } | undefined>;
+  findSecret: SecretFinder;
+  /** The harness with this id, as it is now. */
+  findHarness: (org: string, id: string) => Promise<HarnessVersion | undefined>;
+  servers: McpServers;
+  questions: LiveQuestions;
+  /** Has a server end the task of an execution, if it can. */
+  abandon: (execution: Execution, run: Run) => void;
   /** The run's key as it is now. Throws `auth.*`. */
   authenticate: (run: Run) => Promise<Caller>;
   /** The arguments of an execution, with the values in the place of their tags that are `viewer`'s own; by default the run's key. */

@@ -1,48 +1,84 @@
+import type { z } from "zod";
 import { invalid } from "../canonical/error.ts";
+import type { ClientCredentials } from "../mcp/client-credentials.ts";
 import { isAmongHosts, UrlRefusal } from "../outbound/public-url.ts";
-import type { RunServices } from "./services.ts";
-import { type RunTool, secretsOf } from "./state/definition.ts";
+import { withoutUndefined } from "../wire/json.ts";
+import type { RunParts } from "./state/definition.ts";
+import { type headers as headersSchema, type McpServer, type SecretUse, secretsOfServer } from "./state/server.ts";
+import { secretsOf, type WebhookTool } from "./state/tool.ts";
 import type { HttpTool } from "./tools/http-tool.ts";
 
-type Webhook = Extract<RunTool, { type: "http" }>;
-
-/** Throws `request.invalid` for a secret that is not there, or that may not be sent to its tool's host. */
-export async function requireSecrets(
-  tools: readonly RunTool[],
+/** The organisation's secret of this name, with the hosts to which it may be sent. */
+export type SecretFinder = (
   org: string,
-  { findSecret }: RunServices,
+  name: string,
+) => Promise<{ value: string; hosts: readonly string[] } | undefined>;
+
+/** Throws `request.invalid` for a secret that is not there, or that may not be sent to the host of its tool or server. */
+export async function requireSecrets(
+  { tools, servers }: Pick<RunParts, "tools" | "servers">,
+  org: string,
+  findSecret: SecretFinder,
 ): Promise<void> {
-  for (const [i, tool] of tools.entries())
-    for (const { name, at } of secretsOf(tool)) {
-      const secret = await findSecret(org, name);
-      const field = `tools[${i}].${at}`;
-      if (secret === undefined) throw invalid(field, `there is no secret ${name}`);
-      const url = URL.parse((tool as Webhook).url);
-      if (url === null || !isAmongHosts(url, secret.hosts))
-        throw invalid(field, `${name} may be sent to ${secret.hosts.join(", ")} only`);
-    }
+  const uses = [
+    ...tools.flatMap((tool, i) => within(`tools[${i}]`, secretsOf(tool))),
+    ...Object.entries(servers).flatMap(([name, server]) => within(`servers.${name}`, secretsOfServer(server))),
+  ];
+  for (const { name, at, url } of uses) {
+    const secret = await findSecret(org, name);
+    if (secret === undefined) throw invalid(at, `there is no secret ${name}`);
+    const target = url === undefined ? undefined : URL.parse(url);
+    if (target === null || (target !== undefined && !isAmongHosts(target, secret.hosts)))
+      throw invalid(at, `${name} may be sent to ${secret.hosts.join(", ")} only`);
+  }
 }
 
-/** A webhook with the values of its secrets, as they are now. Throws `UrlRefusal` if one may not be sent there. */
-export async function withSecrets(
-  { url: target, headers = {}, secret }: Webhook,
-  org: string,
-  { findSecret }: Pick<RunServices, "findSecret">,
-): Promise<HttpTool> {
-  const open = async (name: string): Promise<string> => {
-    const found = await findSecret(org, name);
-    const url = URL.parse(target);
-    if (found === undefined || url === null || !isAmongHosts(url, found.hosts))
-      throw new UrlRefusal(`its secret ${name} is not there, or may not be sent to it`);
-    return found.value;
-  };
+const within = (place: string, uses: readonly SecretUse[]): SecretUse[] =>
+  uses.map((use) => ({ ...use, at: `${place}.${use.at}` }));
+
+type Opening = { url: string; org: string; findSecret: SecretFinder };
+
+/** The headers of a request with the values of their secrets, as they are now. Throws `UrlRefusal` if one may not be sent to `url`. */
+export async function openHeaders(
+  headers: z.infer<typeof headersSchema>,
+  opening: Opening,
+): Promise<Record<string, string>> {
   const opened = Object.entries(headers).map(async ([name, value]) => [
     name,
-    typeof value === "string" ? value : `${value.prefix ?? ""}${await open(value.secret)}`,
+    typeof value === "string" ? value : `${value.prefix ?? ""}${await openToolSecret(value.secret, opening)}`,
   ]);
-  return {
-    url: target,
-    headers: Object.fromEntries(await Promise.all(opened)) as Record<string, string>,
-    secret: secret === undefined ? undefined : await open(secret),
-  };
+  return Object.fromEntries(await Promise.all(opened)) as Record<string, string>;
+}
+
+/** What a server's authorization server is sent; undefined: there is none. Throws `UrlRefusal` if the secret is not there. */
+export async function openCredentials(
+  { auth }: McpServer,
+  { org, findSecret }: Opening,
+): Promise<ClientCredentials | undefined> {
+  const { client_id: clientId, client_secret: named, token_url: tokenUrl, scope } = auth ?? {};
+  if (clientId === undefined || named === undefined) return undefined;
+  const found = await findSecret(org, named.secret);
+  if (found === undefined) throw new UrlRefusal(`its secret ${named.secret} is not there`);
+  const { value: clientSecret, hosts } = found;
+  return withoutUndefined<ClientCredentials>({ clientId, clientSecret, hosts, tokenUrl, scope });
+}
+
+/** The value of a secret. Throws `UrlRefusal` if it may not be sent to `url`. */
+export async function openToolSecret(name: string, { url, org, findSecret }: Opening): Promise<string> {
+  const found = await findSecret(org, name);
+  const target = URL.parse(url);
+  if (found === undefined || target === null || !isAmongHosts(target, found.hosts))
+    throw new UrlRefusal(`its secret ${name} is not there, or may not be sent to it`);
+  return found.value;
+}
+
+/** A webhook with the values of its secrets. Throws as `openHeaders`. */
+export async function openWebhook(
+  { url, headers = {}, secret }: WebhookTool,
+  org: string,
+  findSecret: SecretFinder,
+): Promise<HttpTool> {
+  const opening = { url, org, findSecret };
+  const signing = secret === undefined ? undefined : await openToolSecret(secret, opening);
+  return { url, headers: await openHeaders(headers, opening), secret: signing };
 }

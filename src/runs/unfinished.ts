@@ -4,6 +4,7 @@ import type { SessionState } from "../gateway/session/services.ts";
 import { linkTurns, type Turn } from "../session/turns.ts";
 import { isObject, joinItems, type Json, parseJson } from "../wire/json.ts";
 import { settleExecution, toResultBlocks } from "./batch.ts";
+import { isRepeatable } from "./execute-tool.ts";
 import type { RunEvent } from "./run-events.ts";
 import { toCompleted } from "./run-views.ts";
 import type { RunServices } from "./services.ts";
@@ -22,12 +23,13 @@ export function inputItems({ input }: Pick<Run, "input">): Json[] {
  * a turn with the results that there are, so that nothing which was paid for or done is lost. Returns the
  * events that tell of it.
  */
-export function settleStep(run: Run, { store, state, lifetime }: RunServices): RunEvent[] {
+export function settleStep(run: Run, { store, state, lifetime, abandon }: RunServices): RunEvent[] {
   const step = store.lastStep(run.id);
   const now = lifetime.now();
   const executions = step === undefined ? [] : store.listExecutions(run.id, step.n);
   const settled = executions.map((one) => (isSettled(one) ? one : settleExecution(one, cancelled(one), now)));
   const changed = settled.filter((one, i) => one !== executions[i]);
+  for (const execution of executions) if (execution.handle?.task !== undefined) abandon(execution, run);
   const open = store.listOf("checkpoint", run.id).filter(({ status }) => status === "open");
   store.transact(() => {
     for (const execution of changed) store.put("execution", execution);
@@ -38,31 +40,47 @@ export function settleStep(run: Run, { store, state, lifetime }: RunServices): R
     ...changed.map(toCompleted),
   ];
   if (step === undefined || step.status === "committed" || step.status === "dropped") return events;
-  const { turn, ...rest } = step;
-  if (turn === undefined) store.put("step", { ...rest, status: "dropped" });
+  if (step.status === "calling") store.put("step", { ...step, status: "dropped" });
   else commitStep(run, step, settled, { store, state });
   return events;
 }
 
-/** The batch of a step becomes a turn of the session; its results are the run's next input. */
+/**
+ * An execution that a restart has interrupted has happened, or has not. The connection on which its server has waited for an answer is
+ * lost.
+ */
+export function interruptExecution(execution: Execution, store: RunServices["store"]): void {
+  store.put("execution", { ...execution, status: isRepeatable(execution.effect) ? "ready" : "unknown" });
+  for (const checkpoint of store.listOf("checkpoint", execution.run))
+    if (checkpoint.execution === execution.id && checkpoint.status === "open")
+      store.put("checkpoint", { ...checkpoint, status: "cancelled" });
+}
+
+/** The batch of a step becomes a turn of the session, if a model has called it; its results are the run's next input. */
 export function commitStep(
   run: Run,
   { turn, instructions, ...step }: Step,
   executions: readonly Execution[],
   { store, state }: Pick<RunServices, "store" | "state">,
 ): void {
-  run.input = JSON.stringify(toResultBlocks(executions));
-  run.turns++;
-  state.session.add(turn!, { moves: true, instructions }, () => {
+  const write = (): void => {
     store.put("step", { ...step, status: "committed" });
     store.put("run", run);
+  };
+  if (turn === undefined) return store.transact(write);
+  run.input = JSON.stringify(toResultBlocks(executions));
+  run.turns++;
+  state.session.add(turn, { moves: true, instructions }, () => {
+    write();
+    // They are the next turn's from now on.
+    for (const { media, ...execution } of executions) if (media !== undefined) store.put("execution", execution);
   });
 }
 
 const cancelled = ({ status }: Execution): Parameters<typeof settleExecution>[1] => ({
   status: "cancelled",
   text:
-    status === "started" || status === "unknown"
+    status === "started" || status === "polling" || status === "unknown"
       ? "The run was stopped while this call was being made; whether it was made is not known."
       : "The run was stopped before this call was made.",
   isError: true,

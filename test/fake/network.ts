@@ -1,5 +1,6 @@
 import { answer } from "./dialects.ts";
 import { answerEndpoint } from "./endpoints.ts";
+import { answerMcp } from "./mcp.ts";
 import { answerOdd } from "./odd.ts";
 import { answerTool } from "./tools.ts";
 
@@ -18,4 +19,5 @@ const HOSTS: Record<string, (request: Request) => Response | Promise<Response>> 
   "more.test": answerEndpoint,
   "odd.test": answerOdd,
   "tools.example.com": answerTool,
+  "mcp.example.com": answerMcp,
 };

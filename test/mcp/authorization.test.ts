@@ -17,7 +17,11 @@ const METADATA = { issuer: AUTH, token_endpoint: TOKENS };
 const RESOURCE = { resource: URL_OF_SERVER, authorization_servers: [AUTH] };
 const PRM = "https://mcp.example.com/.well-known/oauth-protected-resource";
 const RFC8414 = `${AUTH}/.well-known/oauth-authorization-server`;
-const CREDENTIALS: ClientCredentials = { clientId: "rhone:1", clientSecret: "s/3 cret" };
+const CREDENTIALS: ClientCredentials = {
+  clientId: "rhone:1",
+  clientSecret: "s/3 cret",
+  hosts: ["*.example.com"],
+};
 
 /** Authorization with servers that answer so; all other URLs do not exist. */
 function open(answers: Answers, credentials: Partial<ClientCredentials> = {}) {

@@ -83,7 +83,7 @@ describe("a session in the runtime", () => {
       });
     }) as typeof fetch;
     const authorization = createAuthorization(
-      { clientId: "a", clientSecret: "b" },
+      { clientId: "a", clientSecret: "b", hosts: ["*.example.com"] },
       { url: "https://mcp.example.com/mcp", network: { ...network, fetchPublic: fetching }, now: () => 0 },
     );
     expect(await authorization.getToken()).toBe("token");

@@ -1,6 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
+import type { McpMessage } from "../fake/mcp.ts";
 import { writePlan } from "../fake/plan.ts";
 import {
   clientTool,
@@ -26,6 +27,11 @@ const call = (name: string): Json => ({ name, args: { n: 1 } });
 const PLAN = writePlan([
   [call("look"), { name: "time", args: {} }],
   [call("save"), call("pay")],
+  [
+    { name: "crm__get_order", args: { id: "1" } },
+    { name: "crm__refund", args: { n: 1 } },
+  ],
+  [{ name: "crm__report_task", args: {} }],
   [{ name: "client", args: { city: "Lyon" } }],
   "Over.",
 ] as never);
@@ -35,8 +41,25 @@ const toolsFor = (test: string): Json[] => [
   { type: "native", name: "time" },
   webhook("save", `${test}/save`, { effect: "idempotent" }),
   webhook("pay", `${test}/pay`, { effect: "non_idempotent", policy: "allow" }),
+  { type: "mcp", server: "crm", policy: "allow" },
   clientTool("client"),
 ];
+
+const HOST = "https://mcp.example.com";
+
+/** The tools that must not run twice, with what they answer. */
+const ONCE: Record<string, string> = {
+  pay: "Done: pay.",
+  crm__refund: 'refund {"n":1}',
+  crm__report_task: "Done with {}",
+};
+
+const mcpCalls = async (test: string): Promise<{ name: string; key: unknown }[]> =>
+  (await (await fetch(`${HOST}/${test}/log`)).json<McpMessage[]>()).flatMap(({ method, params }) =>
+    method === "tools/call"
+      ? [{ name: `crm__${params.name as string}`, key: (params._meta as Json).idempotencyKey }]
+      : [],
+  );
 
 /** Has the object crash at its n-th write of a part of a run. Resolves to how many writes there have been, as soon as it is called. */
 async function crashAt(id: string, n: number, when: "before" | "after"): Promise<() => number> {
@@ -68,9 +91,13 @@ async function bringToEnd(id: string, test: string): Promise<string[]> {
         continue;
       }
       const { execution_id: execution, tool } = await json("GET", `/v1/checkpoints/${one}`);
-      const hasRun = (await toolLog(test)).some(({ headers }) => headers["idempotency-key"] === execution);
+      const keys = [
+        ...(await toolLog(test)).map(({ headers }) => headers["idempotency-key"]),
+        ...(await mcpCalls(test)).map(({ key }) => key),
+      ];
       decided.push(String(tool));
-      const decision = hasRun ? { decision: "result", content: "Done: pay." } : { decision: "retry" };
+      const hasRun = keys.includes(execution);
+      const decision = hasRun ? { decision: "result", content: ONCE[String(tool)] } : { decision: "retry" };
       await send("POST", `/v1/checkpoints/${one}:resolve`, decision);
     }
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -104,12 +131,14 @@ async function runWithCrash(
   const test = `grid-${n}-${when}`;
   const { session, first } = await startSession();
   const countWrites = await crashAt(first, n, when);
-  const body = { model: "fake/plan", input: PLAN, tools: toolsFor(test), session_id: session };
+  await fetch(`${HOST}/${test}/finish`, { method: "POST" });
+  const servers = { crm: { url: `${HOST}/${test}/modern`, trust_annotations: true } };
+  const body = { model: "fake/plan", input: PLAN, tools: toolsFor(test), servers, session_id: session };
   const started = await send("POST", "/v1/runs:stream", body).catch(() => undefined);
   const id = started?.headers.get("x-rhone-run-id");
   await started?.text().catch(() => "");
   if (started?.ok !== true || id == null) {
-    expect(await toolLog(test)).toEqual([]);
+    expect([await toolLog(test), await mcpCalls(test)]).toEqual([[], []]);
     return undefined;
   }
   const decided = await bringToEnd(id, test);
@@ -117,10 +146,18 @@ async function runWithCrash(
   expect([n, done.status, done.stop_reason, textOf(done)]).toEqual([n, "completed", "end_turn", "Over."]);
   const executions = await listOf(id, "tool-executions");
   expect(executions.map(({ name, status }) => `${name as string} ${status as string}`)).toEqual(
-    ["look", "time", "save", "pay", "client"].map((name) => `${name} succeeded`),
+    ["look", "time", "save", "pay", "crm__get_order", "crm__refund", "crm__report_task", "client"].map(
+      (name) => `${name} succeeded`,
+    ),
   );
   const paid = (await toolLog(test)).filter(({ path }) => path.endsWith("/pay"));
-  expect([n, paid.length, decided.filter((name) => name !== "pay")]).toEqual([n, 1, []]);
+  const called = (await mcpCalls(test)).filter(({ name }) => name in ONCE).map(({ name }) => name);
+  expect([n, paid.length, called, decided.filter((name) => !(name in ONCE))]).toEqual([
+    n,
+    1,
+    ["crm__refund", "crm__report_task"],
+    [],
+  ]);
   return { writes: countWrites(), history: await historyOf(session), decided };
 }
 

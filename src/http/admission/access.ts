@@ -118,6 +118,8 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/calls/:id": "sessions:read",
   "GET /v1/ws": "sessions:read",
 
+  "POST /mcp": "runs:write",
+  "POST /mcp/:harness": "runs:write",
   "POST /v1/runs": "runs:write",
   "POST /v1/runs:stream": "runs:write",
   "POST /v1/runs/:call{.+:[a-z]+}": "runs:write",

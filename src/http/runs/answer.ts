@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import type { SessionStub } from "../../platform/session-stubs.ts";
-import type { RunCommand } from "../../runs/run-api.ts";
+import type { RunCommand } from "../../runs/api/run-api.ts";
 import type { AppEnv } from "../request/env.ts";
 
 /** The object's answer, whose body may be a stream. */

@@ -2,7 +2,7 @@ import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError } from "../../canonical/error.ts";
 import { type SessionStub, stubForId } from "../../platform/session-stubs.ts";
-import { resolveRequest } from "../../runs/run-commands.ts";
+import { resolveRequest } from "../../runs/api/requests.ts";
 import { readText } from "../../surfaces/body.ts";
 import { describedResponse, errorResponses, jsonBody } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";

@@ -1,5 +1,5 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
-import { interruptRequest, replayRunRequest, resumeRequest } from "../../runs/run-commands.ts";
+import { interruptRequest, replayRunRequest, resumeRequest } from "../../runs/api/requests.ts";
 import { runRequest } from "../../runs/state/definition.ts";
 import { openObject } from "../openapi/json-schema.ts";
 import { describedResponse, errorResponses, jsonBody, optionalJsonBody, parameter } from "../openapi/responses.ts";

@@ -2,7 +2,7 @@ import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { stubForId } from "../../platform/session-stubs.ts";
-import type { RunCommand } from "../../runs/run-api.ts";
+import type { RunCommand } from "../../runs/api/run-api.ts";
 import { readText } from "../../surfaces/body.ts";
 import { describedResponse, errorResponses } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";

@@ -1,14 +1,21 @@
 import { sha256 } from "../../wire/hash.ts";
 import { newId } from "../../wire/id.ts";
-import type { RunDefinition, RunTool } from "./definition.ts";
+import type { RunDefinition } from "./definition.ts";
 import type { Execution, Run, RunCheckpoint } from "./run.ts";
+import type { RunTool } from "./tool.ts";
 
 /** How long a person may take to decide where the policy does not say it. Milliseconds. */
-const EXPIRY_MS = { approval: 86_400_000, unknown: 30 * 86_400_000, limit: 86_400_000, safety: 86_400_000 } as const;
+const EXPIRY_MS = {
+  approval: 86_400_000,
+  input: 86_400_000,
+  unknown: 30 * 86_400_000,
+  limit: 86_400_000,
+  safety: 86_400_000,
+} as const;
 
 /** What a checkpoint is about. `bound`: all that must be the same when it is decided. */
 type NewCheckpoint = Pick<RunCheckpoint, "kind"> &
-  Partial<Pick<RunCheckpoint, "approver" | "execution" | "safety">> & {
+  Partial<Pick<RunCheckpoint, "approver" | "execution" | "question" | "safety">> & {
     bound: Omit<RunCheckpoint["bound"], "keyId">;
     expiresSeconds?: number;
   };

@@ -56,6 +56,7 @@ const decision = {
 
 /** A rule for the tools whose names match `tool`, in which `*` stands for any characters. */
 export const toolRule = z.strictObject({ tool: z.string().min(1).max(256), ...decision }).meta({ id: "ToolRule" });
+export type ToolRule = z.infer<typeof toolRule>;
 
 /** The policy that a tool brings with it: a verdict, or rules without names. */
 export const ownPolicy = z
@@ -68,7 +69,7 @@ export const ownPolicy = z
   ])
   .meta({ id: "ToolPolicy" });
 
-type Rule = Omit<z.infer<typeof toolRule>, "tool">;
+type Rule = Omit<ToolRule, "tool">;
 
 /** A decision about a call, with how long an approval may take and who may give it. */
 export type ToolVerdict = { do: CallVerdict; expiresSeconds: number; approver: "any" | "other" };
@@ -79,7 +80,7 @@ const DEFAULT_EXPIRY_S = 86_400;
 /** A tool as policy looks at it. `own`: what it brings with it. */
 type JudgedTool = {
   name: string;
-  kind: "function" | "native" | "http";
+  kind: "function" | "native" | "http" | "mcp";
   effect: Effect;
   own: z.infer<typeof ownPolicy> | undefined;
 };
@@ -91,7 +92,7 @@ type JudgedTool = {
 export function judgeCall(
   { name, kind, effect, own }: JudgedTool,
   args: JsonObject,
-  rules: readonly z.infer<typeof toolRule>[],
+  rules: readonly ToolRule[],
 ): ToolVerdict {
   const ownRules: readonly Rule[] = typeof own === "string" ? [{ do: own }] : (own ?? []);
   const named = rules.filter(({ tool }) => matchesPattern(tool, name));

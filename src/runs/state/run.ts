@@ -1,11 +1,13 @@
 import type { ErrorCode } from "../../canonical/error.ts";
 import type { Usage } from "../../canonical/types.ts";
+import type { McpAnswer, McpMedia, McpQuestion } from "../../mcp/messages.ts";
 import type { Instructions } from "../../session/session.ts";
 import type { Turn } from "../../session/turns.ts";
 import type { SafetyRecord } from "../../store/records.ts";
 import type { FullResult } from "../tools/shown-result.ts";
-import type { RunDefinition, RunTool } from "./definition.ts";
+import type { GivenRun, RunDefinition } from "./definition.ts";
 import type { Effect, ToolVerdict } from "./policy.ts";
+import type { RunTool } from "./tool.ts";
 
 /** `waiting_for_tool`: nothing is left to do but what the client executes; `waiting_for_approval`: or what a person decides. */
 export const RUN_STATUSES = [
@@ -65,8 +67,18 @@ export type Run = {
   error?: { code: ErrorCode; message: string };
 };
 
-/** What a run was started with; nothing changes it but a decision at a limit. */
-export type FrozenRun = { id: string; run: string; status: "frozen"; revision: number; definition: RunDefinition };
+/**
+ * What a run was started with; nothing changes it but a decision at a limit. `given`: what its client has sent, where that is not all of
+ * the definition: it names a harness, or servers.
+ */
+export type FrozenRun = {
+  id: string;
+  run: string;
+  status: "frozen";
+  revision: number;
+  definition: RunDefinition;
+  given?: GivenRun;
+};
 
 export const STEP_STATUSES = ["calling", "tools", "committed", "dropped"] as const;
 
@@ -89,10 +101,15 @@ export type Step = {
   instructions?: Instructions;
 };
 
-/** `unknown`: it has started, whether it has happened is not known, and doing it again may do it twice. */
+/**
+ * `awaiting_input`: its server needs an answer of a person first; `polling`: it goes on at its server, as a task;
+ * `unknown`: it has started, whether it has happened is not known, and doing it again may do it twice.
+ */
 export const EXECUTION_STATUSES = [
   "awaiting_approval",
   "awaiting_client",
+  "awaiting_input",
+  "polling",
   "ready",
   "started",
   "succeeded",
@@ -106,8 +123,21 @@ export const EXECUTION_STATUSES = [
 export type ExecutionStatus = (typeof EXECUTION_STATUSES)[number];
 
 /**
+ * Where an execution at a server goes on: with the state that the server has given, or as a task of it, until `endsAt`. `answers`: of
+ * people, by the keys of the questions. `rounds`: calls so far that the server has not ended with a result.
+ */
+export type Handle = {
+  state?: string;
+  task?: string;
+  endsAt?: number;
+  answers?: Record<string, McpAnswer>;
+  rounds?: number;
+};
+
+/**
  * The execution of one tool call. `place`: of the call in its reply. `definition`: digest of its tool; `digest`: of the arguments, the
  * JSON text of which is what runs. `result`: what came; of a long one what the model is shown, and `full` the place of all of it.
+ * `media`: came with it; they are the next turn's from its commit on. `dueAt`: when the client's result is overdue, or a task is looked at next.
  */
 export type Execution = {
   id: string;
@@ -129,6 +159,8 @@ export type Execution = {
   result?: string;
   full?: FullResult;
   isError?: boolean;
+  media?: McpMedia[];
+  handle?: Handle;
   /** What the shield has found in the result. */
   safety?: SafetyRecord;
   createdAt: number;
@@ -137,7 +169,7 @@ export type Execution = {
   endedAt?: number;
 };
 
-export const CHECKPOINT_KINDS = ["approval", "unknown", "limit", "safety"] as const;
+export const CHECKPOINT_KINDS = ["approval", "input", "unknown", "limit", "safety"] as const;
 
 export const CHECKPOINT_STATUSES = [
   "open",
@@ -152,6 +184,7 @@ export const CHECKPOINT_STATUSES = [
 /** What a person may decide at a checkpoint of each kind. */
 export const DECISIONS = {
   approval: ["approve", "deny", "edit"],
+  input: ["answer", "deny"],
   unknown: ["retry", "result", "fail"],
   limit: ["approve", "deny"],
   safety: ["approve", "deny"],
@@ -175,6 +208,8 @@ export type RunCheckpoint = {
   execution?: string;
   approver: ToolVerdict["approver"];
   bound: { keyId: string; tool?: string; definition?: string; digest?: string; policy?: string };
+  /** What a server asks a person. */
+  question?: McpQuestion;
   /** What the shield has held back. */
   safety?: SafetyRecord;
   decided?: ResolvedDecision;
@@ -205,3 +240,23 @@ export type Stop = "timeout" | "cancel" | "interrupt";
 
 /** A run while it is running. `controller` aborts its call and its tools; `stop` says why. */
 export type LiveRun = { run: Run; definition: RunDefinition; controller: AbortController; stop?: Stop };
+
+/** What is known of a run when it is made. */
+type NewRunMembers = Pick<Run, "id" | "org" | "keyId" | "address" | "sessionId" | "input" | "metadata">;
+
+/** A run that has not started. */
+export const toNewRun = (members: NewRunMembers, now: number): Run => ({
+  ...members,
+  run: members.id,
+  revision: 0,
+  status: "queued",
+  step: 0,
+  turns: 0,
+  toolCalls: 0,
+  costMicros: 0,
+  usage: {},
+  ranMs: 0,
+  stalls: 0,
+  events: 0,
+  createdAt: now,
+});

@@ -6,7 +6,7 @@ import { deniedWordsIn } from "../../support/denied-words.ts";
 const VERBS = new Set(
   (
     "Appends Cancels Checks Classifies Compacts Counts Creates Deletes Edits Erases Generates Lists Names Opens Pauses Removes " +
-    "Replaces Replays Resumes Returns Revokes Rotates Sets Stores Transcribes Translates Updates"
+    "Replaces Replays Resumes Returns Revokes Rotates Serves Sets Stores Transcribes Translates Updates"
   ).split(" "),
 );
 

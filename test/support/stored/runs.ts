@@ -1,6 +1,8 @@
-import type { RunDefinition, RunLimits } from "../../../src/runs/state/definition.ts";
+import type { McpMedia, McpQuestion } from "../../../src/mcp/messages.ts";
+import type { GivenRun, RunDefinition, RunLimits } from "../../../src/runs/state/definition.ts";
 import type { Notification } from "../../../src/runs/state/notification.ts";
-import type { Execution, FrozenRun, Run, RunCheckpoint, Step } from "../../../src/runs/state/run.ts";
+import type { Execution, FrozenRun, Handle, Run, RunCheckpoint, Step } from "../../../src/runs/state/run.ts";
+import type { RunTool, McpRunTool } from "../../../src/runs/state/tool.ts";
 import type { Members } from "./member.ts";
 
 /** What runs store in the database of their session. */
@@ -30,8 +32,51 @@ export const RUNS = {
     endedAt: true,
     error: true,
   } satisfies Members<Run>,
-  frozenRun: { id: true, run: true, status: true, revision: true, definition: true } satisfies Members<FrozenRun>,
-  runDefinition: { call: true, input: true, tools: true, policy: true, limits: true } satisfies Members<RunDefinition>,
+  frozenRun: {
+    id: true,
+    run: true,
+    status: true,
+    revision: true,
+    definition: true,
+    given: true,
+  } satisfies Members<FrozenRun>,
+  runDefinition: {
+    call: true,
+    input: true,
+    tools: true,
+    servers: true,
+    policy: true,
+    limits: true,
+    harness: true,
+    broughtPolicy: true,
+    stop: true,
+    unattended: true,
+    isToolCall: true,
+  } satisfies Members<RunDefinition>,
+  givenRun: {
+    call: true,
+    input: true,
+    tools: true,
+    servers: true,
+    policy: true,
+    limits: true,
+    harness: true,
+  } satisfies Members<GivenRun>,
+  serverTool: {
+    type: true,
+    name: true,
+    server: true,
+    tool: true,
+    description: true,
+    parameters: true,
+    effect: true,
+    policy: true,
+    timeout_ms: true,
+  } satisfies Members<McpRunTool>,
+  brought: { isBrought: true } satisfies Members<Pick<RunTool, "isBrought">>,
+  handle: { state: true, task: true, endsAt: true, answers: true, rounds: true } satisfies Members<Handle>,
+  question: { key: true, message: true, schema: true, url: true } satisfies Members<McpQuestion>,
+  media: { mimeType: true, data: true } satisfies Members<McpMedia>,
   runLimits: {
     max_turns: true,
     max_tool_calls: true,
@@ -72,6 +117,8 @@ export const RUNS = {
     result: true,
     full: true,
     isError: true,
+    media: true,
+    handle: true,
     safety: true,
     createdAt: true,
     startedAt: true,
@@ -87,6 +134,7 @@ export const RUNS = {
     execution: true,
     approver: true,
     bound: true,
+    question: true,
     safety: true,
     decided: true,
     createdAt: true,

@@ -1,7 +1,7 @@
-import { invalid } from "../canonical/error.ts";
-import type { RunFrame } from "../gateway/sockets/frames.ts";
-import { SURFACES } from "../surfaces/index.ts";
-import { readMembers } from "../surfaces/request.ts";
+import { invalid } from "../../canonical/error.ts";
+import type { RunFrame } from "../../gateway/sockets/frames.ts";
+import { SURFACES } from "../../surfaces/index.ts";
+import { readMembers } from "../../surfaces/request.ts";
 import type { RunCommand } from "./run-api.ts";
 
 /** `id`: for a run that the frame creates. `address`: of the client. */

@@ -1,29 +1,32 @@
-import { GatewayError, invalid } from "../canonical/error.ts";
-import type { Caller } from "../keys/caller.ts";
-import { findTurn } from "../session/turns.ts";
-import { parseJsonField } from "../surfaces/request.ts";
-import { validate } from "../surfaces/validate.ts";
-import { readRpcText } from "../wire/bytes.ts";
-import { withPrefix } from "../wire/id.ts";
-import { isObject, type JsonObject, parseJson } from "../wire/json.ts";
-import { toCallText } from "./model-call.ts";
-import {
-  interrupt,
-  interruptRequest,
-  resolveCheckpoint,
-  resolveRequest,
-  resume,
-  resumeRequest,
-} from "./run-commands.ts";
-import type { NewRun, RunEngine } from "./run-engine.ts";
-import { openOf } from "./run-gates.ts";
-import { toApiCheckpoint, toApiExecution, toApiStep } from "./run-views.ts";
-import type { RunTool } from "./state/definition.ts";
-import { hasEnded, type Run } from "./state/run.ts";
+import { GatewayError, invalid } from "../../canonical/error.ts";
+import type { Caller } from "../../keys/caller.ts";
+import { findTurn } from "../../session/turns.ts";
+import { parseJsonField } from "../../surfaces/request.ts";
+import { validate } from "../../surfaces/validate.ts";
+import { readRpcText } from "../../wire/bytes.ts";
+import { withPrefix } from "../../wire/id.ts";
+import { isObject, type JsonObject, parseJson, withoutUndefined } from "../../wire/json.ts";
+import { startRun, type RequestedCall, type RequestedRun } from "../create-run.ts";
+import { toCallText } from "../model-call.ts";
+import type { RunEngine } from "../run-engine.ts";
+import { openOf } from "../run-gates.ts";
+import { toApiCheckpoint, toApiExecution, toApiStep } from "../run-views.ts";
+import { hasEnded, type Run } from "../state/run.ts";
+import type { McpServer } from "../state/server.ts";
+import type { RunTool } from "../state/tool.ts";
+import { resolveCheckpoint } from "./decisions.ts";
+import { interruptRequest, resolveRequest, resumeRequest } from "./requests.ts";
+import { interrupt, resume } from "./run-commands.ts";
+import { type AnsweredCall, answerToolCall, executeCall } from "./tool-calls.ts";
 
 /** An operation on a run or a checkpoint. Member names cross RPC. `body`: the request's text. */
 export type RunCommand =
-  | ({ do: "create"; stream: boolean; text: string | ReadableStream<Uint8Array> } & Omit<NewRun, "caller" | "text">)
+  | ({ do: "create"; stream: boolean; text: string | ReadableStream<Uint8Array> } & Omit<
+      RequestedRun,
+      "caller" | "text"
+    >)
+  | ({ do: "call" } & Omit<RequestedCall, "caller">)
+  | ({ do: "answer"; id: string } & Omit<AnsweredCall, "run">)
   | { do: "recipe"; id: string }
   | { do: "show" | "steps" | "events" | "checkpoints" | "executions" | "request" | "cancel"; id: string }
   | { do: "follow"; id: string; after: number }
@@ -41,10 +44,13 @@ export async function performOnRun(command: RunCommand, caller: Caller, engine: 
   const { session } = engine.services.state;
   if (command.do === "create") {
     if (!command.isNew) session.requireActive(caller.org);
-    const run = await engine.create({ ...command, text: await readRpcText(command.text), caller });
+    const run = await startRun(engine, { ...command, text: await readRpcText(command.text), caller });
     return command.stream ? follow(engine, run, 0) : await respond(engine, run, caller);
   }
+  if (command.do === "call") return Response.json(await executeCall(engine, { ...command, caller }));
   if (!session.exists || session.row.org !== caller.org) throw notFound(command);
+  if (command.do === "answer")
+    return Response.json(await answerToolCall(engine, { ...command, run: command.id }, caller));
   if (command.do === "checkpoint" || command.do === "resolve") return await onCheckpoint(command, caller, engine);
   const run = engine.require(command.id);
   if (command.do === "follow") return follow(engine, run, command.after);
@@ -53,7 +59,10 @@ export async function performOnRun(command: RunCommand, caller: Caller, engine: 
   return Response.json(await show(command, run, engine, caller));
 }
 
-type Shown = Exclude<RunCommand["do"], "create" | "checkpoint" | "resolve" | "follow" | "resume" | "interrupt">;
+type Shown = Exclude<
+  RunCommand["do"],
+  "create" | "call" | "answer" | "checkpoint" | "resolve" | "follow" | "resume" | "interrupt"
+>;
 
 /** What a command shows of a run. */
 async function show(
@@ -103,10 +112,13 @@ function recipeOf(run: Run, engine: RunEngine): RunRecipe {
       param: "id",
       status: 409,
     });
-  const { call, input, tools, policy, limits } = engine.definitionOf(run) as unknown as Record<string, JsonObject>;
+  const { definition, given = definition } = engine.frozenOf(run);
+  const { harness } = definition;
+  const { call, input, tools, servers, policy, limits } = given as unknown as Record<string, JsonObject>;
   const { session_id: _, rhone, ...members } = call!;
   const { session_id: __, ...options } = isObject(rhone) ? rhone : {};
-  const request = { ...members, rhone: options, input: input!, tools: tools!, policy: policy!, limits: limits! };
+  const own = withoutUndefined({ input, tools, servers, policy, limits, harness });
+  const request = { ...members, rhone: options, ...own } as JsonObject;
   return { session_id: run.sessionId, from: turn.parent ?? null, request };
 }
 
@@ -179,12 +191,18 @@ function list(
     case "request": {
       const definition = engine.definitionOf(run);
       const call = parseJson(toCallText({ definition, run, isLast: false })) as JsonObject;
-      const { policy, limits } = definition as unknown as Record<string, JsonObject>;
+      const { policy, limits, stop } = definition as unknown as Record<string, JsonObject>;
+      const { harness, servers } = definition;
       return {
         object: "effective_request",
         run_id: run.id,
         call,
+        ...(harness !== undefined && { harness }),
         tools: definition.tools.map(withoutHeaders),
+        ...(servers && {
+          servers: Object.fromEntries(Object.entries(servers).map(([name, one]) => [name, withoutHeaders(one)])),
+        }),
+        ...(stop && { stop }),
         policy: policy!,
         limits: limits!,
       };
@@ -192,16 +210,15 @@ function list(
   }
 }
 
-/** A tool as readers of the run see it: its headers may be credentials. */
-const withoutHeaders = (tool: RunTool): JsonObject =>
-  ("headers" in tool && tool.headers !== undefined
-    ? {
-        ...tool,
-        headers: Object.fromEntries(
-          Object.entries(tool.headers).map(([name, value]) => [name, typeof value === "string" ? "***" : value]),
-        ),
-      }
-    : tool) as unknown as JsonObject;
+/** A tool or a server as readers of the run see it: its headers may be credentials. */
+function withoutHeaders(given: RunTool | McpServer): JsonObject {
+  if (!("headers" in given) || given.headers === undefined) return given as unknown as JsonObject;
+  const masked = Object.entries(given.headers).map(([name, value]) => [
+    name,
+    typeof value === "string" ? "***" : value,
+  ]);
+  return { ...given, headers: Object.fromEntries(masked) } as unknown as JsonObject;
+}
 
 const listed = (data: readonly JsonObject[]): JsonObject => ({ object: "list", data: [...data], has_more: false });
 

@@ -1,0 +1,161 @@
+import { GatewayError, invalid } from "../canonical/error.ts";
+import { createAuthorization } from "../mcp/authorization.ts";
+import { callTool } from "../mcp/call-tool.ts";
+import type { ClientCredentials } from "../mcp/client-credentials.ts";
+import { McpError } from "../mcp/mcp-error.ts";
+import type { McpAnswer, McpEndpoint, McpOutcome, McpProgress, McpQuestion, McpTool } from "../mcp/messages.ts";
+import { createMcpSession, type McpSession } from "../mcp/session.ts";
+import { cancelTask, getTask, updateTask } from "../mcp/tasks.ts";
+import { listTools } from "../mcp/tools.ts";
+import { OutboundError, type OutboundNetwork } from "../outbound/bounded-fetch.ts";
+import { UrlRefusal } from "../outbound/public-url.ts";
+import { sha256 } from "../wire/hash.ts";
+import type { StartedCall } from "./execute-tool.ts";
+import type { McpServer } from "./state/server.ts";
+import type { McpRunTool } from "./state/tool.ts";
+import { openCredentials, openHeaders, type SecretFinder } from "./tool-secrets.ts";
+
+/** How long a server may take to list its tools. Milliseconds. */
+const LIST_MS = 20_000;
+
+/** Lists of tools in memory, at most; beyond it they are cleared. */
+const MAX_LISTS = 500;
+
+type ToolList = { tools: readonly McpTool[]; until: number };
+
+/** By organisation and endpoint, credentials included: a server may list other tools to others. */
+const LISTS = new Map<string, ToolList>();
+
+/** Whose server is called, and until when. */
+export type ServerAt = { server: McpServer; org: string; signal: AbortSignal };
+
+/** The call of a tool was lost: its task is none that the server knows. */
+export class LostTask extends OutboundError {
+  constructor(cause: unknown) {
+    super("the server does not know the task", { isSent: true, cause });
+  }
+}
+
+/** JSON-RPC: invalid parameters, which is how a server says that it knows no such task. */
+const INVALID_PARAMS = -32602;
+
+/** The servers of a session's runs, with the connections that its object has to them. */
+export class McpServers {
+  readonly #network: OutboundNetwork;
+  readonly #findSecret: SecretFinder;
+  readonly #sessions = new Map<string, McpSession>();
+
+  constructor(network: OutboundNetwork, findSecret: SecretFinder) {
+    this.#network = network;
+    this.#findSecret = findSecret;
+  }
+
+  /** The tools of a server, for a run that names it at `at`. Throws `request.invalid`, `provider.unavailable`. */
+  async listForRun(server: McpServer, org: string, at: string): Promise<readonly McpTool[]> {
+    const signal = AbortSignal.timeout(LIST_MS);
+    try {
+      return await this.#list({ server, org, signal });
+    } catch (thrown) {
+      if (thrown instanceof UrlRefusal) throw invalid(`${at}.url`, thrown.message);
+      const isKnown = thrown instanceof McpError || thrown instanceof OutboundError;
+      if (!isKnown && !signal.aborted) throw thrown;
+      const why = isKnown ? thrown.message : `it has not answered within ${LIST_MS / 1000} s`;
+      throw new GatewayError("provider.unavailable", `${at}: the server has not listed its tools: ${why}`, {
+        cause: thrown,
+      });
+    }
+  }
+
+  async #list(at: ServerAt): Promise<readonly McpTool[]> {
+    const { session, key } = await this.#connect(at);
+    const known = LISTS.get(key);
+    if (known !== undefined && known.until > Date.now()) return known.tools;
+    const { tools, ttlMs } = await listTools(session, at);
+    if (LISTS.size >= MAX_LISTS) LISTS.clear();
+    LISTS.set(key, { tools, until: Date.now() + ttlMs });
+    return tools;
+  }
+
+  /**
+   * Calls a tool, if its server still describes it as when the run started. Throws `McpError`, `OutboundError`, `UrlRefusal`, and the signal's
+   * reason.
+   */
+  async call(
+    tool: McpRunTool,
+    { execution: { id, handle }, args }: StartedCall,
+    {
+      server,
+      org,
+      ...during
+    }: ServerAt & {
+      onProgress: (progress: McpProgress) => void;
+      onQuestion: (question: McpQuestion) => Promise<McpAnswer>;
+    },
+  ): Promise<McpOutcome> {
+    const at = { server, org, signal: during.signal };
+    requireUnchanged(tool, await beforeSending(this.#list(at)));
+    const { state, answers } = handle ?? {};
+    const answered = handle && { ...(state !== undefined && { state }), answers: answers ?? {} };
+    const call = { name: tool.tool, args, schema: tool.parameters, id, ...(answered && { answered }) };
+    const { session } = await this.#connect(at);
+    return await callTool(session, call, during);
+  }
+
+  /** What has become of a task, after it was given `answers`. Throws `LostTask`, and as `call`. */
+  async getTask(id: string, answers: Record<string, McpAnswer> | undefined, at: ServerAt): Promise<McpOutcome> {
+    const { session } = await this.#connect(at);
+    try {
+      if (answers !== undefined) await updateTask(session, { id, answers }, at);
+      return await getTask(session, id, at);
+    } catch (thrown) {
+      throw thrown instanceof McpError && thrown.code === INVALID_PARAMS ? new LostTask(thrown) : thrown;
+    }
+  }
+
+  /** Asks the server to end a task. Never rejects: it may be gone. */
+  async cancelTask(id: string, at: ServerAt): Promise<void> {
+    try {
+      const { session } = await this.#connect(at);
+      await cancelTask(session, id, at);
+    } catch {}
+  }
+
+  /** The connection to a server, which is opened by its first request. Throws `UrlRefusal`. */
+  async #connect({ server, org }: ServerAt): Promise<{ session: McpSession; key: string }> {
+    const opening = { url: server.url, org, findSecret: this.#findSecret };
+    const { secret } = server.auth ?? {};
+    const bearer = secret === undefined ? {} : { authorization: { secret, prefix: "Bearer " } };
+    const endpoint = { url: server.url, headers: await openHeaders({ ...server.headers, ...bearer }, opening) };
+    const credentials = await openCredentials(server, opening);
+    const key = sha256(JSON.stringify([org, endpoint, credentials]));
+    const session = this.#sessions.get(key) ?? this.#createSession(endpoint, credentials);
+    this.#sessions.set(key, session);
+    return { session, key };
+  }
+
+  #createSession(endpoint: McpEndpoint, credentials: ClientCredentials | undefined): McpSession {
+    const network = this.#network;
+    if (credentials === undefined) return createMcpSession(endpoint, { network });
+    const authorization = createAuthorization(credentials, { url: endpoint.url, network, now: Date.now });
+    return createMcpSession(endpoint, { network, authorization });
+  }
+}
+
+/** As `work`, with errors that say that the call has not left yet. */
+async function beforeSending<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (thrown) {
+    if (!(thrown instanceof OutboundError)) throw thrown;
+    throw new OutboundError(thrown.message, { isSent: false, cause: thrown });
+  }
+}
+
+/** A tool that has changed is another one than the model was shown, and than a person has approved. Throws `McpError`. */
+function requireUnchanged(tool: McpRunTool, listed: readonly McpTool[]): void {
+  const now = listed.find(({ name }) => name === tool.tool);
+  if (now === undefined) throw new McpError("the server no longer has the tool; it was not called");
+  const isSame =
+    now.description === tool.description && JSON.stringify(now.inputSchema) === JSON.stringify(tool.parameters);
+  if (!isSame) throw new McpError("the server has changed the tool since the run started; it was not called");
+}
