@@ -44,10 +44,13 @@ function reviveNumber(_: string, value: unknown, context?: { source?: string }):
     : value;
 }
 
-const { rawJSON: rawJson, isRawJSON: isRawJson } = JSON as typeof JSON & {
+const { rawJSON: rawJson, isRawJSON } = JSON as typeof JSON & {
   rawJSON: (text: string) => object;
   isRawJSON: (value: unknown) => value is { rawJSON: string };
 };
+
+/** Whether it is a number that a double cannot represent; `rawJSON` is its source text. */
+export const isRawJson = (value: unknown): value is { rawJSON: string } => isRawJSON(value);
 
 /** Text → value, or undefined if it is not JSON. For text that often is not JSON: cheap to refuse. */
 export function tryParseJson(text: string): Json | undefined {
