@@ -4,6 +4,8 @@ import { AUDIT_SCHEMA, enqueueAudit } from "../store/audit-outbox.ts";
 import type { Storage } from "../store/sql.ts";
 import { type Account, budgetsSchema, limitsSchema, timeZoneSchema } from "./budget/account.ts";
 import { LEDGER_MIGRATIONS } from "./budget/ledger.ts";
+import { harnessIdSchema } from "./harness-id.ts";
+import { HARNESSES_SCHEMA } from "./harnesses.ts";
 import { TOOL_SECRETS_SCHEMA } from "./tool-secrets.ts";
 import { WEBHOOKS_SCHEMA } from "./webhooks.ts";
 
@@ -25,6 +27,8 @@ export const organizationPolicySchema = z.strictObject({
   legal_hold: z.boolean().optional(),
   /** What may not pass in calls of keys that say nothing else; null: nothing is looked for. */
   safety: safetyPolicySchema.nullable().optional(),
+  /** The harness of runs that name none, and whose key names none; null: they have none. */
+  harness: harnessIdSchema.nullable().optional(),
 });
 export type OrganizationPolicy = z.infer<typeof organizationPolicySchema>;
 
@@ -59,6 +63,7 @@ export const ORGANIZATION_MIGRATIONS: readonly string[] = [
    ) WITHOUT ROWID`,
   TOOL_SECRETS_SCHEMA,
   WEBHOOKS_SCHEMA,
+  HARNESSES_SCHEMA,
 ];
 
 /** An organisation: budgets and limits for all of its keys together, and its credentials. The default one needs no creation. */

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { invalid } from "../canonical/error.ts";
 import { type SafetyPolicy, safetyPolicySchema } from "../shield/policy.ts";
 import { budgetsSchema, limitsSchema, timeZoneSchema } from "./budget/account.ts";
+import { harnessIdSchema } from "./harness-id.ts";
 import { containsRange, isRange } from "./ip-ranges.ts";
 import { SCOPES } from "./scopes.ts";
 
@@ -48,6 +49,8 @@ const members = {
       routing: jsonObject,
       /** What may not pass. A call may ask for more, never for less. */
       safety: safetyPolicySchema,
+      /** The harness of runs that name none. */
+      harness: harnessIdSchema,
     })
     .partial()
     .meta({ id: "KeyDefaults" }),
@@ -86,13 +89,14 @@ export function inheritPolicy(requested: Policy, parent: Policy | undefined): Po
   if (parent === undefined) return requested;
   const { allowed_models, allowed_surfaces, allowed_ips, expires_at } = parent;
   const safety = requested.defaults.safety ?? parent.defaults.safety;
+  const harness = requested.defaults.harness ?? parent.defaults.harness;
   return {
     ...(allowed_models && { allowed_models }),
     ...(allowed_surfaces && { allowed_surfaces }),
     ...(allowed_ips && { allowed_ips }),
     ...(expires_at !== undefined && { expires_at }),
     ...requested,
-    defaults: { ...requested.defaults, ...(safety && { safety }) },
+    defaults: { ...requested.defaults, ...(safety && { safety }), ...(harness !== undefined && { harness }) },
     limits: { ...parent.limits, ...requested.limits },
   };
 }
@@ -109,6 +113,8 @@ export function requireSubset(requested: Policy, parent: Policy | undefined): vo
     rejectField("allowed_surfaces");
   if (!isWithin(requested.allowed_ips, parent.allowed_ips, containsRange)) rejectField("allowed_ips");
   if (!isAsSafe(requested.defaults.safety, parent.defaults.safety)) rejectField("defaults.safety");
+  if ((parent.defaults.harness ?? requested.defaults.harness) !== requested.defaults.harness)
+    rejectField("defaults.harness");
   if ((requested.expires_at ?? Infinity) > (parent.expires_at ?? Infinity)) rejectField("expires_at");
   for (const name of ["requests_per_minute", "tokens_per_minute", "concurrency"] as const)
     if ((requested.limits[name] ?? Infinity) > (parent.limits[name] ?? Infinity)) rejectField(`limits.${name}`);

@@ -5,6 +5,15 @@ import { GRANT_MS, Ledger } from "../keys/budget/ledger.ts";
 import { type AccountUsage, toApiUsage } from "../keys/budget/usage.ts";
 import { type UsageReport, WaitQueue } from "../keys/budget/wait-queue.ts";
 import {
+  addHarness,
+  findStoredHarness,
+  type HarnessPage,
+  listHarnesses,
+  listHarnessVersions,
+  removeHarness,
+  type StoredHarness,
+} from "../keys/harnesses.ts";
+import {
   type Credential,
   Organization,
   ORGANIZATION_MIGRATIONS,
@@ -147,6 +156,37 @@ export class OrganizationObject extends DurableObject {
   /** Resolves to whether there was a webhook. Durable when it resolves. */
   async removeWebhook(org: string, id: string, actor: string): Promise<boolean> {
     const wasRemoved = removeWebhook(this.#storage, id, { org, actor, at: Date.now() });
+    await this.ctx.storage.sync();
+    await this.#publisher.publish();
+    return wasRemoved;
+  }
+
+  /** A page of the newest version of each harness, by name. */
+  harnesses(page: { after?: string; limit: number }): HarnessPage {
+    return listHarnesses(this.#storage, page);
+  }
+
+  /** A page of the versions of one, the newest first. */
+  harnessVersions(page: { name: string; before?: number; limit: number }): HarnessPage {
+    return listHarnessVersions(this.#storage, page);
+  }
+
+  /** A version of a harness, the newest if none is named. */
+  harness(name: string, version?: number): StoredHarness | undefined {
+    return findStoredHarness(this.#storage, name, version);
+  }
+
+  /** Adds a version of a harness. Durable when it resolves; undefined: the organisation has too many. */
+  async addHarness(org: string, name: string, body: string, actor: string): Promise<StoredHarness | undefined> {
+    const added = addHarness(this.#storage, { name, body }, { org, actor, at: Date.now() });
+    await this.ctx.storage.sync();
+    await this.#publisher.publish();
+    return added;
+  }
+
+  /** Resolves to whether there was one. Durable when it resolves. */
+  async removeHarness(org: string, name: string, actor: string): Promise<boolean> {
+    const wasRemoved = removeHarness(this.#storage, name, { org, actor, at: Date.now() });
     await this.ctx.storage.sync();
     await this.#publisher.publish();
     return wasRemoved;

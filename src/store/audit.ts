@@ -41,6 +41,9 @@ export type AuditEvent = {
     | "webhook.rotated"
     | "webhook.disabled"
     | "webhook.removed"
+    | "harness.created"
+    | "harness.changed"
+    | "harness.deleted"
     | "safety_profile.changed";
   /** Id of the changed key or organisation. */
   target: string;

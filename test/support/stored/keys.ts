@@ -1,9 +1,12 @@
 import type { Grant, GrantRequest, LedgerRefusal, RateState } from "../../../src/keys/budget/grant.ts";
 import type { UsageReport } from "../../../src/keys/budget/wait-queue.ts";
+import type { HarnessPage, StoredHarness } from "../../../src/keys/harnesses.ts";
 import type { AuthenticatedKey } from "../../../src/keys/key-cache.ts";
 import type { Actor, KeyState, NewKey } from "../../../src/keys/key.ts";
 import type { Credential, OrganizationState } from "../../../src/keys/organization.ts";
 import type { Webhook } from "../../../src/keys/webhooks.ts";
+import type { Harness } from "../../../src/runs/state/harness.ts";
+import type { McpServer } from "../../../src/runs/state/server.ts";
 import type { Members } from "./member.ts";
 
 /** What keys, budgets and organisations store and send. */
@@ -48,5 +51,24 @@ export const KEYS = {
     createdAt: true,
   } satisfies Members<Webhook>,
   previousSecret: { sealed: true, until: true } satisfies Members<NonNullable<Webhook["previous"]>>,
+  harness: { name: true, version: true, body: true, createdAt: true } satisfies Members<StoredHarness>,
+  harnessBody: {
+    name: true,
+    description: true,
+    model: true,
+    routing: true,
+    instructions: true,
+    servers: true,
+    tools: true,
+    policy: true,
+    effects: true,
+    stop: true,
+    output: true,
+    limits: true,
+    assessment: true,
+    unattended: true,
+  } satisfies Members<Harness>,
+  harnessServer: { url: true, headers: true, auth: true, trust_annotations: true } satisfies Members<McpServer>,
+  harnessPage: { found: true, hasMore: true } satisfies Members<HarnessPage>,
   credential: { provider: true, sealed: true, hint: true, setAt: true } satisfies Members<Credential>,
 };

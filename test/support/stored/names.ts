@@ -19,7 +19,7 @@ export const METHODS: Record<string, string> = {
   directory: "put putItem find remove putTranscript findTranscript",
   key: "create admit describe usage change rotate revoke take report alarm",
   organization:
-    "describe put usage take report credentials setCredential reseal removeCredential secrets setSecret removeSecret webhooks addWebhook changeWebhook removeWebhook alarm",
+    "describe put usage take report credentials setCredential reseal removeCredential secrets setSecret removeSecret webhooks addWebhook changeWebhook removeWebhook harnesses harnessVersions harness addHarness removeHarness alarm",
   idempotency: "answer alarm",
   clock: "arm tasks wake alarm",
 };
