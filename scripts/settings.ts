@@ -4,6 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { parseEnv } from "node:util";
 import { parseVaultKeys } from "../src/keys/vault.ts";
 import { readProviders, listSettingNames } from "../src/providers/registry.ts";
+import { ConfigError, readConfig } from "../src/routing/config.ts";
 import { UserError } from "./user-error.ts";
 
 export const PROJECT = join(import.meta.dirname, "..");
@@ -80,12 +81,26 @@ function readConfigText(environment: string): string {
   }
 }
 
-/** The settings that the worker reads: `RHONE_…`, and the credentials and base URLs of the built-in provider rows. */
+/**
+ * The settings that the worker reads: `RHONE_…`, the credentials and base URLs of the built-in provider rows, and the secrets that the
+ * configuration lists for tools.
+ */
 export function workerSecrets(environment: Environment): Record<string, string> {
   const names = [...listSettingNames(), "RHONE_CONFIG", "RHONE_KEY_TTL", "RHONE_CREDENTIALS_KEY", "RHONE_SHIELD_KEY"];
+  names.push(...listToolSecretNames(environment.RHONE_CONFIG));
   return Object.fromEntries(
     names.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])),
   );
+}
+
+/** None of an invalid configuration: `checkRouting` says what is wrong with that. */
+function listToolSecretNames(config: string | undefined): string[] {
+  try {
+    return [...readConfig(config).toolSecrets.keys()];
+  } catch (error) {
+    if (error instanceof ConfigError) return [];
+    throw error;
+  }
 }
 
 /** Returns a warning for each invalid row of the lists, since the other rows work; throws a `UserError` for any other fault. */

@@ -6,8 +6,9 @@ import type { NotificationType } from "../runs/state/notification.ts";
 import { organizationStub } from "./key-stubs.ts";
 import { vaultKeysFor } from "./org-providers.ts";
 import { RefreshedCache } from "./refreshed-cache.ts";
+import { getIsolateRouter } from "./router.ts";
 
-type Env = Pick<Cloudflare.Env, "ORGANIZATIONS" | "RHONE_CREDENTIALS_KEY">;
+type Env = Pick<Cloudflare.Env, "ORGANIZATIONS" | "RHONE_CREDENTIALS_KEY" | "RHONE_CONFIG" | "BLOBS">;
 
 const SECRETS = new RefreshedCache<ToolSecret[]>(5_000);
 
@@ -17,19 +18,29 @@ export type OpenSecretOfTool = { value: string; hosts: readonly string[] };
 /** The additional authenticated data of a secret: encrypted for one organisation and name, it decrypts for no other. */
 export const secretContext = (org: string, name: string): string => `${org}/secret/${name}`;
 
-/** The organisation's secret of this name; undefined if there is none, or none that can be decrypted. */
+/**
+ * The organisation's secret of this name, or else the deployment's, if that lets tools have it. Undefined if there is none, or if the
+ * organisation's cannot be decrypted.
+ */
 export async function findToolSecret(
   env: Env,
   org: string,
   name: string,
   waitUntil: (work: Promise<unknown>) => void,
 ): Promise<OpenSecretOfTool | undefined> {
-  const keys = vaultKeysFor(env);
-  if (keys === undefined) return undefined;
   const all = await SECRETS.get(org, () => organizationStub(env, org).secrets(), { waitUntil });
   const found = all.find((one) => one.name === name);
-  const value = found && decrypt(found.sealed, secretContext(org, name), keys);
-  return value === undefined ? undefined : { value, hosts: found!.hosts };
+  if (found === undefined) return findDeploymentSecret(env, name);
+  const keys = vaultKeysFor(env);
+  const value = keys && decrypt(found.sealed, secretContext(org, name), keys);
+  return value === undefined ? undefined : { value, hosts: found.hosts };
+}
+
+/** A variable of the deployment that `tool_secrets` in RHONE_CONFIG lists. No other one is ever read. */
+function findDeploymentSecret(env: Env, name: string): OpenSecretOfTool | undefined {
+  const listed = getIsolateRouter(env).config.toolSecrets.get(name);
+  const value = listed && (env as Readonly<Record<string, unknown>>)[name];
+  return typeof value === "string" && value !== "" ? { value, hosts: listed!.hosts } : undefined;
 }
 
 /** After a change here; other isolates see it within 20 seconds. */

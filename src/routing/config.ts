@@ -69,7 +69,12 @@ export type Config = {
   cors: Cors;
   records: RecordsConfig;
   tools: ToolsConfig;
+  /** The deployment's own secrets that every organisation's tools may name, by the variables that hold them. */
+  toolSecrets: ReadonlyMap<string, ToolSecretConfig>;
 };
+
+/** `hosts`: to which it may be sent: names, or `*.name` for all below a name. */
+type ToolSecretConfig = { hosts: readonly string[] };
 
 /** Where tools may go. `registered`: origins also if they are private; `own`: hosts that no tool may call, as the gateway's own. */
 type ToolsConfig = { registered: ReadonlySet<string>; own: ReadonlySet<string> };
@@ -124,6 +129,13 @@ const targets = z.array(routeTarget).min(1, "expected at least one target");
 /** An origin as browsers send it. `*` is refused: origins must be listed. */
 const origin = z.string().refine(isOrigin, "expected an origin as in https://app.example");
 
+/** A variable of the Worker that tools may be given: none of those from which the gateway's own permissions follow. */
+const TOOL_SECRET = /^(?!RHONE_)[A-Za-z][A-Za-z0-9_]{0,63}$/i;
+const host = z
+  .string()
+  .regex(/^(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*$/, "expected a host in lower case, or *. and one")
+  .max(253);
+
 const schema = z
   .strictObject({
     aliases: z.record(name, name),
@@ -139,6 +151,10 @@ const schema = z
       })
       .partial(),
     cors: z.strictObject({ origins: z.array(origin) }),
+    tool_secrets: z.record(
+      z.string().regex(TOOL_SECRET, "expected the name of a variable, and none of the gateway's own (RHONE_…)"),
+      z.strictObject({ hosts: z.array(host).min(1).max(32) }),
+    ),
     tools: z.strictObject({ origins: z.array(origin), own_hosts: z.array(z.string().min(1)) }).partial(),
     records: z
       .strictObject({
@@ -175,7 +191,7 @@ export function readConfig(text: string | undefined): Config {
   if (input === undefined) throw new ConfigError("RHONE_CONFIG: expected JSON");
   const parsed = schema.safeParse(input);
   if (!parsed.success) throw new ConfigError(formatIssue(parsed.error, "RHONE_CONFIG"));
-  const { aliases = {}, routes = {}, cooldown, defaults, cors, records, tools, ...policy } = parsed.data;
+  const { aliases = {}, routes = {}, cooldown, defaults, cors, records, tools, tool_secrets, ...policy } = parsed.data;
   const config: Config = {
     aliases: lowerCaseKeys(aliases),
     routes: new Map([...lowerCaseKeys(routes)].map(([model, route]) => [model, toRoute(route)])),
@@ -185,6 +201,7 @@ export function readConfig(text: string | undefined): Config {
     cors: { origins: new Set(cors?.origins) },
     records: toRecordsConfig(records),
     tools: { registered: new Set(tools?.origins), own: new Set(tools?.own_hosts?.map((host) => host.toLowerCase())) },
+    toolSecrets: new Map(Object.entries(tool_secrets ?? {})),
   };
   for (const alias of config.aliases.keys()) resolveAlias(alias, config.aliases);
   return config;

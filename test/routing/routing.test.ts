@@ -70,6 +70,13 @@ describe("the configuration", () => {
     ['{"cooldown":{"failures":0}}', "RHONE_CONFIG.cooldown.failures: "],
     ['{"defaults":{"on_busy":"wait"}}', "RHONE_CONFIG.defaults.on_busy: "],
     ['{"cors":{}}', "RHONE_CONFIG.cors.origins: "],
+    ['{"tool_secrets":{"TOKEN":{}}}', "RHONE_CONFIG.tool_secrets.TOKEN.hosts: "],
+    ['{"tool_secrets":{"TOKEN":{"hosts":[]}}}', "RHONE_CONFIG.tool_secrets.TOKEN.hosts: "],
+    ['{"tool_secrets":{"TOKEN":{"hosts":["*"]}}}', "RHONE_CONFIG.tool_secrets.TOKEN.hosts[0]: expected a host"],
+    ...["RHONE_ADMIN_KEY", "rhone_shield_key", "a-b"].map((name) => [
+      `{"tool_secrets":{"${name}":{"hosts":["a.example"]}}}`,
+      `RHONE_CONFIG.tool_secrets.${name}: `,
+    ]),
     ...[
       "*",
       "app.example",
@@ -86,6 +93,12 @@ describe("the configuration", () => {
     expect(() => readConfig(text)).toThrow(ConfigError);
     expect(() => readConfig(text)).toThrow(said);
   });
+});
+
+it("secrets of the deployment are those that the configuration lists, with their hosts", () => {
+  const { toolSecrets } = readConfig('{"tool_secrets":{"TOKEN":{"hosts":["a.example","*.b.example"]}}}');
+  expect([...toolSecrets]).toEqual([["TOKEN", { hosts: ["a.example", "*.b.example"] }]]);
+  expect(readConfig(undefined).toolSecrets.size).toBe(0);
 });
 
 describe("candidates", () => {

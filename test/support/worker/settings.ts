@@ -56,10 +56,17 @@ export const SETTINGS = {
   RHONE_SHIELD_KEY: "a secret of the tests",
   // Dollars per million tokens: what the scripted provider counts comes to 22 micro-dollars a call.
   RHONE_PRICES: JSON.stringify(Object.fromEntries(PRICED.map((model) => [model, { input: 1, output: 2 }]))),
+  // A secret of the deployment that tools may have, and one that none may.
+  SHARED_TOOL_TOKEN: "shared-token",
+  PRIVATE_TOKEN: "private-token",
   // No test waits as long as a provider may ask a gateway to, and none has others' failures count against it.
   RHONE_CONFIG: JSON.stringify({
     retries: { base_ms: 5, max_ms: 50, retry_after_max_ms: 2_000 },
     cooldown: { failures: 8 },
+    tool_secrets: {
+      SHARED_TOOL_TOKEN: { hosts: ["tools.example.com"] },
+      UNSET_TOOL_TOKEN: { hosts: ["tools.example.com"] },
+    },
   }),
   RHONE_PROVIDERS: JSON.stringify(PROVIDERS),
 };
