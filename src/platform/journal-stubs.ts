@@ -7,8 +7,7 @@ import type { SessionRecord } from "../store/sessions.ts";
 import { Batcher, chunkBySize, tryInHalves } from "../wire/batcher.ts";
 import { createdAtOf, encodeObjectId, journalIn, newId, newJournalId, objectIdIn, withPrefix } from "../wire/id.ts";
 import { sleep } from "../wire/time.ts";
-import { parseObjectId } from "./object-id.ts";
-import { newSessionId } from "./session-stubs.ts";
+import { newSessionId, parseObjectId } from "./session-stubs.ts";
 
 type Journals = Cloudflare.Env["JOURNALS"];
 type JournalStub = ReturnType<Journals["get"]>;

@@ -8,7 +8,7 @@ import { KeyCache } from "../keys/key-cache.ts";
 import type { StoredRecord } from "../store/records.ts";
 import { encodeObjectId, objectIdIn } from "../wire/id.ts";
 import { sleep } from "../wire/time.ts";
-import { parseObjectId } from "./object-id.ts";
+import { parseObjectId } from "./session-stubs.ts";
 
 /** Key cache and grants of this isolate, shared by its requests and objects: plain data, bound to no request. */
 export const keyCache = new KeyCache(Date.now);

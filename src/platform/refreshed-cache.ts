@@ -7,10 +7,13 @@ type Cached<T> = { value: T; loadedAt: number; refreshStartedAt: number };
 export class RefreshedCache<T> {
   readonly #values = new Map<string, Cached<T>>();
   readonly #max: number;
+  readonly #sizeOf: (value: T) => number;
+  #size = 0;
 
-  /** `max`: organisations in the cache; beyond it the cache is cleared. */
-  constructor(max: number) {
+  /** `max`: the size of all values together, by default their number; beyond it the cache is cleared. */
+  constructor(max: number, sizeOf: (value: T) => number = () => 1) {
     this.#max = max;
+    this.#sizeOf = sizeOf;
   }
 
   /** `load` gets the value that is known. `isCurrent`: whether a value may still be used. */
@@ -34,13 +37,23 @@ export class RefreshedCache<T> {
   }
 
   delete(org: string): boolean {
+    const cached = this.#values.get(org);
+    if (cached !== undefined) this.#size -= this.#sizeOf(cached.value);
     return this.#values.delete(org);
+  }
+
+  clear(): void {
+    this.#values.clear();
+    this.#size = 0;
   }
 
   async #load(org: string, load: (known: T | undefined) => Promise<T>): Promise<T> {
     const loadedAt = Date.now();
     const value = await load(this.#values.get(org)?.value);
-    if (this.#values.size >= this.#max) this.#values.clear();
+    this.delete(org);
+    const size = this.#sizeOf(value);
+    if (this.#size + size > this.#max) this.clear();
+    this.#size += size;
     this.#values.set(org, { value, loadedAt, refreshStartedAt: loadedAt });
     return value;
   }

@@ -2,8 +2,7 @@ import type { Caller } from "../keys/caller.ts";
 import { sessionNotFound } from "../session/session.ts";
 import type { Conversation } from "../surfaces/clients.ts";
 import { sha256 } from "../wire/hash.ts";
-import { encodeObjectId, journalIn, objectIdIn } from "../wire/id.ts";
-import { parseObjectId } from "./object-id.ts";
+import { decodeObjectId, encodeObjectId, journalIn, objectIdIn } from "../wire/id.ts";
 
 type Sessions = Cloudflare.Env["SESSIONS"];
 export type SessionStub = ReturnType<Sessions["get"]>;
@@ -63,4 +62,21 @@ export function stubFor(sessions: Sessions, objectId: string): SessionStub | und
 function parseSessionObjectId(sessions: Sessions, objectId: string): DurableObjectId | undefined {
   if (journalIn(objectId) !== undefined) return sessions.idFromName(objectId);
   return parseObjectId(sessions, objectId);
+}
+
+/**
+ * The platform's form of an encoded object id (see wire/id.ts). `undefined` for text that is no object id, and for an id
+ * of another namespace or deployment: `idFromString` throws for it.
+ */
+export function parseObjectId(
+  namespace: Pick<DurableObjectNamespace, "idFromString">,
+  objectId: string,
+): DurableObjectId | undefined {
+  const hex = decodeObjectId(objectId);
+  if (hex === undefined) return undefined;
+  try {
+    return namespace.idFromString(hex);
+  } catch {
+    return undefined;
+  }
 }
