@@ -161,6 +161,7 @@ const TAGS: Record<string, string> = {
   runs: "Runs: a model and its tools in a loop, which survives restarts",
   checkpoints: "Where runs wait for a decision",
   mcp: "The gateway as a server of the Model Context Protocol",
+  harnesses: "What runs have in common, by name and version",
   conversations: "OpenAI conversations; each is a session",
   me: "The caller",
   keys: "Keys, their budgets and limits",

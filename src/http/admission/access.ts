@@ -136,6 +136,13 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/checkpoints/:id": "runs:read",
   "POST /v1/checkpoints/:call{.+:resolve}": "runs:approve",
 
+  "POST /v1/harnesses": "harnesses:write",
+  "GET /v1/harnesses": "harnesses:read",
+  "GET /v1/harnesses/:id": "harnesses:read",
+  "PUT /v1/harnesses/:id": "harnesses:write",
+  "DELETE /v1/harnesses/:id": "harnesses:write",
+  "GET /v1/harnesses/:id/versions": "harnesses:read",
+
   "GET /v1/safety/profiles": "safety:read",
   "GET /v1/safety/profiles/:id": "safety:read",
   "PUT /v1/safety/profiles/:id": "safety:write",

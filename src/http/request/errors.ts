@@ -16,7 +16,7 @@ const SHAPES: readonly [RegExp, SurfaceId][] = [
 
 /** Paths of the gateway's own API. */
 const OWN_PATH =
-  /^\/(healthz|openapi\.json|v1\/(calls|sessions|runs|ws|me|keys|organizations|credentials|routing|records))(\/|$)/;
+  /^\/(healthz|openapi\.json|v1\/(calls|sessions|runs|harnesses|ws|me|keys|organizations|credentials|routing|records))(\/|$)/;
 
 /** The surface in whose error shape a route's path responds. */
 export const errorSurfaceOf = (path: string): SurfaceId => SHAPES.find(([paths]) => paths.test(path))?.[1] ?? "native";
