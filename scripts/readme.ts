@@ -30,6 +30,7 @@ const PAGES = [
   "docs/runs.md",
   "docs/tools.md",
   "docs/mcp.md",
+  "docs/harnesses.md",
   "docs/approvals.md",
   "docs/webhooks.md",
 ];

@@ -286,6 +286,34 @@ it("answers about keys, organisations and credentials are as described", async (
   expect((await request(credential, { method: "DELETE" })).status).toBe(204);
 });
 
+it("answers about harnesses are as described", async () => {
+  const isOwn = true;
+  const path = "/v1/harnesses/harness_described";
+  const definition = {
+    description: "Answers questions",
+    routing: { model: MODEL },
+    instructions: "Be brief.",
+    servers: { crm: { url: "https://mcp.example.com/", headers: { "x-a": "b" }, trust_annotations: true } },
+    tools: [{ mcp: "crm", only: ["get_*"] }, { native: "time" }, { function: "lookup", effect: "read_only" }],
+    policy: [{ tool: "*", when: { field: "a", op: "between", value: [1, 2] }, do: "ask", approver: "other" }],
+    effects: { "crm__*": "idempotent" },
+    stop: [{ tool: "lookup", after: "settled" }, { text: "DONE" }],
+    output: { type: "json_schema", schema: { type: "object" } },
+    limits: { max_turns: 3, on_limit: "answer" },
+    unattended: "wait",
+  };
+  const body = { name: "described", ...definition };
+  await expectDescribed({ id: "harnesses.create", path: "/v1/harnesses", body, status: 201, isOwn });
+  await expectDescribed({ id: "harnesses.set", path, method: "PUT", body: { model: MODEL }, isOwn });
+  for (const [id, from] of [
+    ["harnesses.list", "/v1/harnesses"],
+    ["harnesses.get", `${path}_v1`],
+    ["harnesses.versions.list", `${path}/versions`],
+  ] as const)
+    await expectDescribed({ id, path: from, isOwn });
+  expect((await request(path, { method: "DELETE" })).status).toBe(204);
+});
+
 it("frames that are sent and accepted are as described", async () => {
   const { webSocket } = await request("/v1/ws", {
     headers: { upgrade: "websocket", "sec-websocket-protocol": "rhone.ws.v1" },
