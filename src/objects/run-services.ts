@@ -1,5 +1,6 @@
 import type { ModelServices, ObjectLifetime, SessionState } from "../gateway/session/services.ts";
 import { screenResult } from "../gateway/shield/screen-text.ts";
+import { findDefaultHarness, findHarness } from "../platform/harnesses.ts";
 import { findToolSecret, subscribersIn } from "../platform/org-secrets.ts";
 import { outboundNetworkFor } from "../platform/outbound-network.ts";
 import { authenticateSocket } from "../platform/socket-auth.ts";
@@ -67,7 +68,8 @@ export function runServicesFor(parts: RunParts): RunServices {
     lifetime,
     network,
     findSecret,
-    findHarness: async () => undefined,
+    findHarness: (org, id) => findHarness(env, org, id, waitUntil),
+    findDefaultHarness: (caller) => findDefaultHarness(env, caller, waitUntil),
     servers,
     questions: new LiveQuestions(),
     abandon: ({ handle, name }, run) => {

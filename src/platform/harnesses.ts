@@ -1,4 +1,5 @@
-import { parseHarnessId, harnessIdOf } from "../keys/harness-id.ts";
+import type { Caller } from "../keys/caller.ts";
+import { defaultHarnessOf, harnessIdOf, parseHarnessId } from "../keys/harness-id.ts";
 import type { Harness, HarnessVersion } from "../runs/state/harness.ts";
 import { parseJson } from "../wire/json.ts";
 import { organizationStub } from "./key-stubs.ts";
@@ -37,6 +38,24 @@ export async function findHarness(
   };
   return (await HARNESSES.get(keyOf(org, id), load, { waitUntil, isCurrent }))?.version;
 }
+
+const OF_ORGANIZATIONS = new RefreshedCache<string | null>(5_000);
+
+/** The harness of a caller's runs that name none: of its key, or else of its organisation. Undefined: there is none. */
+export async function findDefaultHarness(
+  env: Env,
+  { org, policy }: Caller,
+  waitUntil: (work: Promise<unknown>) => void,
+): Promise<string | undefined> {
+  const own = defaultHarnessOf(policy, undefined);
+  if (own !== undefined) return own;
+  const load = async (): Promise<string | null> =>
+    (await organizationStub(env, org).describe())?.policy.harness ?? null;
+  return defaultHarnessOf(undefined, { harness: await OF_ORGANIZATIONS.get(org, load, { waitUntil }) });
+}
+
+/** After an organisation was changed here; other isolates see it within 20 seconds. */
+export const clearDefaultHarness = (org: string): boolean => OF_ORGANIZATIONS.delete(org);
 
 /** What was not there may be by now. */
 const isCurrent = (found: Cached): boolean => found !== undefined;

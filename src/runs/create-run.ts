@@ -22,7 +22,9 @@ export type RequestedCall = NewRun & { harness?: string | undefined; name: strin
 
 /** Starts a run. It is durable when this resolves. Throws `request.invalid`, `provider.unavailable`, `session.*`. */
 export async function startRun(engine: RunEngine, { text, ...made }: RequestedRun): Promise<Run> {
-  const given = readRunRequest(text);
+  const read = readRunRequest(text);
+  const own = read.harness === undefined ? await engine.services.findDefaultHarness(made.caller) : undefined;
+  const given: GivenRun = own === undefined ? read : { ...read, harness: { id: own, at: "defaults.harness" } };
   const definition = await defineRun(given, made.caller, engine.services);
   const { rhone } = readMembers(text, new Headers(), SURFACES.native);
   const run = newRun(engine, made, { definition, ...(rhone.metadata && { metadata: rhone.metadata }) });

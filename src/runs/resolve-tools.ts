@@ -42,7 +42,7 @@ async function resolveServer(
   servers: Record<string, McpServer>,
   { listTools, at }: { listTools: ListTools; at: string },
 ): Promise<McpRunTool[]> {
-  const server = servers[name];
+  const server = Object.hasOwn(servers, name) ? servers[name] : undefined;
   if (server === undefined)
     throw invalid(`${at}.server`, `expected one of servers: ${Object.keys(servers).join(", ")}`);
   const listed = await listTools(server, at);

@@ -27,6 +27,8 @@ export type RunServices = {
   findSecret: SecretFinder;
   /** The harness with this id, as it is now. */
   findHarness: (org: string, id: string) => Promise<HarnessVersion | undefined>;
+  /** The harness of a caller's runs that name none. */
+  findDefaultHarness: (caller: Caller) => Promise<string | undefined>;
   servers: McpServers;
   questions: LiveQuestions;
   /** Has a server end the task of an execution, if it can. */

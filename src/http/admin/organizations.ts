@@ -7,6 +7,7 @@ import {
   organizationPolicySchema,
   type OrganizationState,
 } from "../../keys/organization.ts";
+import { clearDefaultHarness } from "../../platform/harnesses.ts";
 import { type OrganizationStub, organizationStub } from "../../platform/key-stubs.ts";
 import { clearSafetyCache } from "../../platform/safety.ts";
 import { listOrganizations } from "../../store/audit.ts";
@@ -100,6 +101,7 @@ export function organizationRoutes(app: OpenAPIHono<AppEnv>): void {
     const changes = defined(c.req.valid("json"));
     const state = await stubOf(c, id).put(id, changes, c.var.caller.keyId);
     clearSafetyCache(id);
+    clearDefaultHarness(id);
     return c.json(toApiOrganization(state), 200);
   });
   app.openapi(routes.usage, async (c) => {

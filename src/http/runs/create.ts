@@ -1,3 +1,4 @@
+import type { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError } from "../../canonical/error.ts";
 import { newCallIds } from "../../platform/journal-stubs.ts";
@@ -9,6 +10,7 @@ import { parseJsonField, readMembers } from "../../surfaces/request.ts";
 import { validate } from "../../surfaces/validate.ts";
 import { toRpcText } from "../../wire/bytes.ts";
 import { newId } from "../../wire/id.ts";
+import { isObject, type JsonObject } from "../../wire/json.ts";
 import { sliceSpan } from "../../wire/splice.ts";
 import { requireOwnObject } from "../admission/client-token.ts";
 import type { AppEnv } from "../request/env.ts";
@@ -52,7 +54,17 @@ export async function replayRun(c: Http, id: string, body: string): Promise<Resp
   const branch = await (
     await branchSession(c, session_id, { from: from ?? session_id, transforms: [] })
   ).json<{ id: string }>();
+  return await createRun(c, JSON.stringify({ ...change(request, changes), session_id: branch.id }), stream);
+}
+
+type Changes = Omit<z.infer<typeof replayRunRequest>, "stream">;
+
+/** The request of a run with another model, or with another harness: that replaces all but the input and the tools of the client. */
+function change(request: RunRecipe["request"], changes: Changes): JsonObject {
+  if (Object.keys(changes).length === 0) return request;
   const { model: _, routing: __, ...same } = request;
-  const chosen = changes.model === undefined && changes.routing === undefined ? request : { ...same, ...changes };
-  return await createRun(c, JSON.stringify({ ...chosen, session_id: branch.id }), stream);
+  if (changes.harness === undefined) return { ...same, ...(changes as JsonObject) };
+  const { servers: ___, policy: ____, limits: _____, instructions: ______, tools, ...rest } = same;
+  const own = (Array.isArray(tools) ? tools : []).filter((tool) => isObject(tool) && tool.type === "function");
+  return { ...rest, tools: own, ...(changes as JsonObject) };
 }

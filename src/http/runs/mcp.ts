@@ -7,6 +7,7 @@ import { paramHeadersOf } from "../../mcp/param-headers.ts";
 import { INTERNAL_ERROR, INVALID_PARAMS, Refusal } from "../../mcp/server/refusal.ts";
 import { type ClientRequest, mismatch, readClientMessage } from "../../mcp/server/request.ts";
 import { DISCOVERED, toCallResult, toInitialized, toInputRequired, toToolList } from "../../mcp/server/results.ts";
+import { findDefaultHarness, findHarness } from "../../platform/harnesses.ts";
 import { newCallIds } from "../../platform/journal-stubs.ts";
 import { findToolSecret } from "../../platform/org-secrets.ts";
 import { outboundNetworkFor } from "../../platform/outbound-network.ts";
@@ -103,14 +104,16 @@ async function listTools(c: Http): Promise<GatewayTool[]> {
   const waitUntil = (work: Promise<unknown>): void => c.executionCtx.waitUntil(work);
   const findSecret = (org: string, name: string): ReturnType<typeof findToolSecret> =>
     findToolSecret(env, org, name, waitUntil);
-  const servers = new McpServers(outboundNetworkFor(env), findSecret);
-  const services = { findHarness: async () => undefined, findSecret, servers };
-  const { tools } = await defineRun(toToolBox(harnessOf(c)), c.var.caller, services);
+  const network = outboundNetworkFor(env);
+  const find = (org: string, id: string): ReturnType<typeof findHarness> => findHarness(env, org, id, waitUntil);
+  const services = { findHarness: find, findSecret, network, servers: new McpServers(network, findSecret) };
+  const { tools } = await defineRun(toToolBox(await harnessOf(c)), c.var.caller, services);
   return tools.filter((tool) => tool.type !== "function");
 }
 
 /** The harness whose tools are served; by default the one of the key. */
-const harnessOf = (c: Http): string | undefined => c.req.param("harness");
+const harnessOf = async (c: Http): Promise<string | undefined> =>
+  c.req.param("harness") ?? (await findDefaultHarness(c.env, c.var.caller, (work) => c.executionCtx.waitUntil(work)));
 
 /** A tool as clients are shown it: what a model sees, and whether it only reads. */
 function toOffered(tool: GatewayTool): Parameters<typeof toToolList>[0][number] {
@@ -133,7 +136,7 @@ async function callTool(c: Http, request: ClientRequest): Promise<JsonObject> {
   const name = stringOf(params.name);
   if (name === undefined) throw new Refusal(INVALID_PARAMS, "params.name: expected a text");
   if (isModern) await checkParamHeaders(c, request, name);
-  const outcome = await perform(c, toCommand(c, request, name));
+  const outcome = await perform(c, await toCommand(c, request, name));
   const { run, status, text, questions } = outcome;
   if (status === "unknown_tool") throw new Refusal(INVALID_PARAMS, text);
   if (status === "waiting" && isModern && asksPeople && questions.length > 0) return toInputRequired(questions, run);
@@ -141,13 +144,13 @@ async function callTool(c: Http, request: ClientRequest): Promise<JsonObject> {
 }
 
 /** A new call; with answers one that goes on. */
-function toCommand(c: Http, { params, args }: ClientRequest, name: string): RunCommand {
+async function toCommand(c: Http, { params, args }: ClientRequest, name: string): Promise<RunCommand & { id: string }> {
   const state = stringOf(params.requestState);
   if (state !== undefined) return { do: "answer", id: state, name, args, answers: readAnswers(params.inputResponses) };
   const createdAt = Date.now();
   const { objectId, sessionId } = newCallIds(c.env, createdAt, false);
   const address = c.req.header("cf-connecting-ip");
-  const harness = harnessOf(c);
+  const harness = await harnessOf(c);
   const id = newId("run", createdAt, objectId);
   const facts = { ...(address !== undefined && { address }), ...(harness !== undefined && { harness }) };
   return { do: "call", id, sessionId, isNew: true, name, args, ...facts };

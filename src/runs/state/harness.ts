@@ -37,7 +37,7 @@ export const harnessSchema = z
     unattended: z
       .enum(["deny", "wait"])
       .optional()
-      .meta({ description: "What becomes of a call that a person has to approve where none can be asked" }),
+      .meta({ description: "What becomes of a call that a person has to approve where none can be reached" }),
   })
   .meta({ id: "HarnessDefinition" });
 
@@ -52,7 +52,7 @@ export function readHarness(body: Json): Harness {
   const { tools } = body;
   const harness = validate(harnessSchema, { ...body, ...(Array.isArray(tools) && { tools: tools.map(toLongForm) }) });
   for (const [i, tool] of (harness.tools ?? []).entries())
-    if (tool.type === "mcp" && harness.servers?.[tool.server] === undefined)
+    if (tool.type === "mcp" && !Object.hasOwn(harness.servers ?? {}, tool.server))
       throw invalid(`tools[${i}].server`, `expected one of servers: ${Object.keys(harness.servers ?? {}).join(", ")}`);
   return harness;
 }
