@@ -30,6 +30,22 @@ export function hashTurn(from: string, input: readonly Message[], reply: readonl
   return { chain: from === ROOT ? own : hashRuns(from, runs), own, reply: hashRuns(ROOT, replyRuns) };
 }
 
+/** The hashes after a turn's input: what `hashReply` needs of it, once the reply is known. */
+export type InputHashes = Pick<TurnHashes, "chain" | "own">;
+
+/** The hashes after this input of a turn. `from`: as for `hashTurn`. */
+export const hashInput = (from: string, input: readonly Message[]): InputHashes => ({
+  chain: hashAfter(from, input),
+  own: hashAfter(ROOT, input),
+});
+
+/** The hashes of a turn with this reply: those of `hashTurn`, unless its input ends with a message of the model. */
+export const hashReply = ({ chain, own }: InputHashes, reply: readonly Message[]): TurnHashes => ({
+  chain: hashAfter(chain, reply),
+  own: hashAfter(own, reply),
+  reply: hashAfter(ROOT, reply),
+});
+
 /** The hash after these messages, starting from the hash `from`. */
 export const hashAfter = (from: string, messages: readonly Message[]): string => hashRuns(from, runsOf(messages));
 

@@ -1,4 +1,4 @@
-import { hashTurn, ROOT } from "../canonical/turn-hash.ts";
+import { hashTurn, ROOT, type TurnHashes } from "../canonical/turn-hash.ts";
 import type { Loss, Message } from "../canonical/types.ts";
 import type { CallRecord } from "../store/records.ts";
 import { withPrefix } from "../wire/id.ts";
@@ -35,7 +35,11 @@ export type Context = {
 /** The context that a call would get. `omitted`: the indices of its messages that it leaves out, as the history has them. */
 export type PreviewedContext = Context & { omitted?: number[] };
 
-/** A finished call, as it becomes a turn. `requested`: the request's new messages; `reply`: those of the answer; the turn hashes cover both. */
+/**
+ * A finished call, as it becomes a turn. `requested`: the request's new messages; `reply`: those of the answer; the turn
+ * hashes cover both. `as`: what differs from that for a step of a run whose client sees one answer to one request: an
+ * intermediate step is a `step`, and the last turn has the id of the client's call and the hashes of what the client sees.
+ */
 export type CompletedTurn = {
   context: Context;
   input: WireItems;
@@ -43,18 +47,20 @@ export type CompletedTurn = {
   requested: readonly Message[];
   reply: readonly Message[];
   instructions?: Instructions;
+  as?: Partial<Pick<Turn, "id" | "kind"> & { hashes: TurnHashes }>;
 };
 
 /** The turn that a completed call becomes. */
 export function toTurn(record: Pick<CallRecord, "id" | "endedAt">, completed: CompletedTurn): Turn {
-  const { parent } = completed.context;
+  const { context, requested, reply, as = {} } = completed;
+  const { parent } = context;
   return {
-    id: withPrefix(record.id, "turn"),
+    id: as.id ?? withPrefix(record.id, "turn"),
     parent: parent?.id,
-    kind: "call",
+    kind: as.kind ?? "call",
     depth: (parent?.depth ?? 0) + 1,
-    ...hashTurn(parent?.chain ?? ROOT, completed.requested, completed.reply),
-    open: listPendingCalls(completed.reply),
+    ...(as.hashes ?? hashTurn(parent?.chain ?? ROOT, requested, reply)),
+    open: listPendingCalls(reply),
     input: completed.input,
     output: completed.output,
     createdAt: record.endedAt,

@@ -1,7 +1,7 @@
 import { isIdOf } from "../canonical/tool-results.ts";
 import { findLongestKnownPrefix, hashAfter, ROOT } from "../canonical/turn-hash.ts";
 import type { Message } from "../canonical/types.ts";
-import type { Turn, TurnCalls, TurnIndex } from "./turns.ts";
+import { findFirstStep, type Turn, type TurnCalls, type TurnIndex } from "./turns.ts";
 
 /**
  * The turn that a call continues, and how many of its leading messages the session already holds. `at`: the turn's id;
@@ -153,7 +153,10 @@ function matchMiddle({ messages, path, index }: Continued): Continuation | undef
   const results = listToolIds(leadingMessages(messages, false), "tool_result");
   const first = findLongestKnownPrefix(messages, (own, reply) =>
     path.findLast(
-      (turn, i) => turn.own === own && isReplyOf(turn, reply) && areAnswersTo(path[i - 1]?.open ?? [], results),
+      (turn, i) =>
+        turn.own === own &&
+        isReplyOf(turn, reply) &&
+        areAnswersTo(path[findFirstStep(path, i) - 1]?.open ?? [], results),
     ),
   );
   if (first === undefined) return undefined;

@@ -32,14 +32,15 @@ export type PendingToolCall = CalledTool & { id: string; item?: string };
 /**
  * One committed step of a session. Immutable. Its hashes: canonical/turn-hash.ts.
  *
- * `call`: made by a call. `items`: added by the client without a model. `copy`: replaces another turn, `origin`, of this
+ * `call`: made by a call. `step`: made by a call of a run whose client sees one answer, which its last turn, a `call`,
+ * stands for. `items`: added by the client without a model. `copy`: replaces another turn, `origin`, of this
  * session or of the one it branched from.
  * `compaction`: replaces all turns before it, and has the hash of the last of them; a path starts with it.
  */
 export type Turn = TurnHashes & {
   id: string;
   parent: string | undefined;
-  kind: "call" | "copy" | "compaction" | "items";
+  kind: "call" | "step" | "copy" | "compaction" | "items";
   origin?: string;
   /** How many turns the model sees up to this one, which is included; a compaction counts as none. */
   depth: number;
@@ -182,6 +183,16 @@ export function readPath(sql: Sql, id: string): Turn[] {
     id,
   );
   return rows.map((row) => toTurn(sql, row));
+}
+
+/**
+ * The index of the turn whose input is the request that the turn at `at` of a path answers: the first step of the run that
+ * it ends, or the turn itself.
+ */
+export function findFirstStep(path: readonly Turn[], at = path.length - 1): number {
+  let first = at;
+  while (path[first - 1]?.kind === "step") first--;
+  return first;
 }
 
 /** A turn without its content: enough to draw the tree. */

@@ -4,7 +4,14 @@ import { StreamAccumulator, fold, unfold } from "../../src/canonical/accumulator
 import { GatewayError, toGatewayError } from "../../src/canonical/error.ts";
 import { editItem, hasSeal, unseal, readNativeItem, readNativeMessage } from "../../src/canonical/native.ts";
 import { budgetOf, nearestEffort } from "../../src/canonical/reasoning.ts";
-import { findLongestKnownPrefix, hashAfter, hashTurn, ROOT } from "../../src/canonical/turn-hash.ts";
+import {
+  findLongestKnownPrefix,
+  hashAfter,
+  hashInput,
+  hashReply,
+  hashTurn,
+  ROOT,
+} from "../../src/canonical/turn-hash.ts";
 import type { Block, Message, ModelResponse, Native } from "../../src/canonical/types.ts";
 import { computeCostMicros, sumInputTokens } from "../../src/canonical/usage.ts";
 
@@ -108,6 +115,19 @@ describe("the hash of a turn", () => {
     const answered = [{ role: "user", blocks: results }, model(says("Rain."))] satisfies Message[];
     expect(hashAfter(ROOT, [...said, replied, ...answered])).toBe("o_DvKsc3mTBR-IE7EAJgsLruxXnXKLg7OoIgOr0_xAM");
     expect(hashAfter("abc", said)).toBe("4CIhwBMqI9_dYSRr6eTa1BLMQxkl3i3XmCrI-ZrJTsA");
+  });
+
+  it("a reply is hashed after its input as both are together, unless the input ends with the model", () => {
+    const message = fc.oneof(
+      reply,
+      fc.record({ role: fc.constantFrom("user" as const, "system" as const), blocks: fc.array(block) }),
+    );
+    fc.assert(
+      fc.property(fc.array(message), fc.array(reply), fc.constantFrom(ROOT, "elsewhere"), (input, replied, from) => {
+        fc.pre(input.findLast(({ role }) => role !== "system")?.role !== "assistant");
+        expect(hashReply(hashInput(from, input), replied)).toEqual(hashTurn(from, input, replied));
+      }),
+    );
   });
 
   it("hashTurn and hashAfter return equal hashes, wherever the reply starts", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { hashTurn, ROOT } from "../../src/canonical/turn-hash.ts";
+import { hashInput, hashReply, hashTurn, ROOT } from "../../src/canonical/turn-hash.ts";
 import type { Message } from "../../src/canonical/types.ts";
 import { findContinuation, findContinuationOf, type Continuation } from "../../src/session/continuation.ts";
 import { listPendingCalls, type Turn } from "../../src/session/turns.ts";
@@ -114,6 +114,44 @@ describe("messages that start with calls or results", () => {
 
   it("calls and results continue the head when no turn has the ids", () => {
     expect(find([result("call_9")], [first], [first, second])).toEqual({ at: "f", matchedCount: 0 });
+  });
+});
+
+describe("a run whose client sees one answer to its request", () => {
+  // f is the step in which the model calls tools of the server; l is the last turn, which has the hashes of what is visible.
+  const answer = reply("I look.\n\nDone.");
+  const asks = (question: Message, parent: Turn | undefined, visible: Message[]): Turn[] => {
+    const called = turn("f", parent, [question], [reply("I look."), call("call_1")]);
+    const step: Turn = { ...called, kind: "step" };
+    const last = turn("l", step, [result("call_1")], [reply("Done.")]);
+    return [step, { ...last, ...hashReply(hashInput(parent?.chain ?? ROOT, [question]), visible) }];
+  };
+  const [f, l] = asks(ask("look"), a, [answer]) as [Turn, Turn];
+  const e = turn("e", l, [ask("thanks")], [reply("bye")]);
+  const path = [a, f, l, e];
+
+  it.each([
+    ["the whole transcript", [...A, ask("look"), answer, ask("thanks"), reply("bye"), more], path, "e", 6],
+    ["the transcript up to the run", [...A, ask("look"), answer, more], path, "l", 4],
+    ["the run alone", [ask("look"), answer, more], path, "l", 2],
+    ["the run and what follows it", [ask("look"), answer, ask("thanks"), reply("bye"), more], path, "e", 4],
+    ["the answer alone", [answer, more], [a, f, l], "l", 1],
+  ] as const)(
+    "its last turn is continued by messages that have only what is visible: %s",
+    (_, sent, turns, at, count) => {
+      expect(find([...sent], [...turns], path)).toEqual({ at, matchedCount: count });
+    },
+  );
+
+  it("its last turn is continued when it is named as the parent", () => {
+    expect(findContinuationOf([ask("look"), answer, more], [a, f, l])).toEqual({ at: "l", matchedCount: 2 });
+  });
+
+  it("is found by a window that starts with the results of the turn before it", () => {
+    const before = turn("p", a, [ask("both")], [call("call_0")]);
+    const [step, last] = asks(result("call_0"), before, [answer]) as [Turn, Turn];
+    const turns = [a, before, step, last];
+    expect(find([result("call_0"), answer, more], turns, turns)).toEqual({ at: "l", matchedCount: 2 });
   });
 });
 

@@ -12,7 +12,7 @@ import {
   type StoredCompletion,
   storeCompletion,
 } from "../../session/stored-completions.ts";
-import { findTurn } from "../../session/turns.ts";
+import { findFirstStep, findTurn } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { enqueue } from "../../store/outbox.ts";
 import type { Sql } from "../../store/sql.ts";
@@ -106,7 +106,8 @@ async function listMessages(
 ): Promise<ListedMessage[]> {
   const turn = findTurn(sql, withPrefix(call, "turn"));
   const path = turn === undefined ? [] : session.pathOf(turn.id);
-  const sides = path.flatMap(({ input, output }, i) => (i < path.length - 1 ? [input, output] : [input]));
+  const last = findFirstStep(path);
+  const sides = path.slice(0, last + 1).flatMap(({ input, output }, i) => (i < last ? [input, output] : [input]));
   const contents = await Promise.all(sides.map((side) => inline(side, blobs)));
   const messages: Message[] = [...decodeInstructions(session.instructions), ...contents.flatMap(decodeItems)];
   const { value } = openaiChat.encodeMessages(messages, { dialect: openaiChat.id, model: "" });

@@ -12,7 +12,7 @@ import {
   setResponseStatus,
   type StoredResponse,
 } from "../../session/stored-responses.ts";
-import { findTurn } from "../../session/turns.ts";
+import { findFirstStep, findTurn } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { Sql } from "../../store/sql.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
@@ -161,7 +161,9 @@ async function respondWithInputItems(
   { session, sql, blobs }: ResponseQueryServices,
 ): Promise<Response> {
   const turn = findTurn(sql, withPrefix(page.call, "turn"));
-  const items = turn === undefined ? [] : await listInputItems(session.pathOf(turn.id), { session, sql, blobs });
+  const path = turn === undefined ? [] : session.pathOf(turn.id);
+  const turns = path.slice(0, findFirstStep(path) + 1);
+  const items = turns.length === 0 ? [] : await listInputItems(turns, { session, sql, blobs });
   const found = pageItems(items, page);
   if (found === undefined) throw invalid("after", "expected the id of an item of this list");
   return Response.json(found);

@@ -5,6 +5,7 @@ import { withPrefix } from "../../wire/id.ts";
 import type { Json } from "../../wire/json.ts";
 import { findCallState } from "../calls.ts";
 import type { Session } from "../session.ts";
+import { findFirstStep } from "../turns.ts";
 import { toApiBlocks } from "./views.ts";
 
 /** The input of a turn, to be sent again. `model`: the requested one; absent for a turn copied from another session. */
@@ -17,7 +18,9 @@ export async function listReplayTurns(
   blobs: Blobs,
   from: string | undefined,
 ): Promise<ReplayTurn[]> {
-  const turns = session.path.filter(({ kind }) => kind !== "compaction");
+  const turns = session.path.flatMap(({ id, kind }, at, path) =>
+    kind === "compaction" || kind === "step" ? [] : [{ id, input: path[findFirstStep(path, at)]!.input }],
+  );
   const first = from === undefined ? undefined : session.pathOf(from, "from").at(-1)?.id;
   const at = from === undefined ? turns.length - 1 : turns.findIndex(({ id }) => id === first);
   if (from !== undefined && at < 0) throw invalid("from", "expected a turn on the path to the head");
