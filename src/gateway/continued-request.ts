@@ -12,9 +12,9 @@ export type Continued = { request: ParsedRequest; context: Context };
 /**
  * The request with one result for every call of the reply before it: in the ids, the order and the items in which the
  * caller's wire has results of these calls. A client may have received the calls over another wire, and providers refuse a
- * result of another id, a second one, and a history without one. A call that the client leaves without a result gets a
- * failed one, which is a loss of the context. Items that need no change keep their bytes; `sent` has the messages as they
- * were.
+ * result of another id, a second one, and a history without one. A call that the client leaves without a result gets the
+ * stored one of the context or, as a loss of the context, a failed one. Items that need no change keep their bytes; `sent`
+ * has the messages as they were.
  */
 export function continueRequest(request: ParsedRequest, context: Context): Continued {
   const reply = context.history.at(-1);
@@ -28,9 +28,11 @@ export function continueRequest(request: ParsedRequest, context: Context): Conti
   const paired = pairResults([...calls, ...answers]).slice(calls.length);
   const unanswered = findUnanswered(pending, paired);
   if (unanswered.length === 0 && !paired.some(hasResult)) return { request, context };
-  const added: Message[] = unanswered.length === 0 ? [] : [{ role: "user", blocks: unanswered.map(toFailedResult) }];
+  const stored = new Map(context.results?.map((result) => [result.id, result]));
+  const blocks = unanswered.map((call) => stored.get(call.id) ?? toFailedResult(call));
+  const added: Message[] = blocks.length === 0 ? [] : [{ role: "user", blocks }];
   const results = joinResults([...calls, ...added, ...paired]);
-  const losses = [...(context.losses ?? []), ...unanswered.map(toLoss)];
+  const losses = [...(context.losses ?? []), ...unanswered.filter(({ id }) => !stored.has(id)).map(toLoss)];
   return {
     request: withResults(request, { from, answers, calls, results }),
     context: losses.length === 0 ? context : { ...context, losses },

@@ -21,6 +21,7 @@ import { loadCatalogue } from "../providers/catalogue.ts";
 import { performOnRun } from "../runs/api/run-api.ts";
 import { toRunCommand } from "../runs/api/run-frames.ts";
 import { RunEngine } from "../runs/run-engine.ts";
+import { findResults } from "../runs/stored-results.ts";
 import { listInterruptedCalls } from "../session/interrupted-calls.ts";
 import { Lease } from "../session/lease.ts";
 import { toSessionRecord } from "../session/row.ts";
@@ -28,6 +29,7 @@ import { withLazyTables } from "../session/schema.ts";
 import { Session } from "../session/session.ts";
 import { failInterruptedResponses } from "../session/stored-responses.ts";
 import { EventBuffer } from "../session/stream/event-buffer.ts";
+import type { Turn } from "../session/turns.ts";
 import type { SafetyPolicy } from "../shield/policy.ts";
 import { Alarm } from "../store/alarm.ts";
 import { openBlobs } from "../store/blobs.ts";
@@ -87,6 +89,7 @@ export class SessionServices {
       shield: new SessionShield(this.session, this.sql, env.RHONE_SHIELD_KEY ?? ""),
       blobs: openBlobs(env.BLOBS, this.objectId),
       objectId: this.objectId,
+      resultsFor: (turn: Turn) => findResults(turn, { sql: this.sql, store: this.runs.services.store }),
     };
     const models = {
       providers: (org: string) => providersFor(env, org, waitUntil),

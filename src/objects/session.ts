@@ -11,6 +11,7 @@ import { type Command, removeSession, runCommand } from "../gateway/session/comm
 import { type CompletionQuery, readStoredCompletion, saveCompletion } from "../gateway/session/completions.ts";
 import { type ConversationCommand, runConversationCommand } from "../gateway/session/conversations.ts";
 import { importCall, readJournaledCall } from "../gateway/session/import-call.ts";
+import { withStoredResults } from "../gateway/session/placement.ts";
 import { readStoredResponse, type ResponseQuery } from "../gateway/session/response-queries.ts";
 import { PROTOCOL } from "../gateway/sockets/session-sockets.ts";
 import type { Caller } from "../keys/caller.ts";
@@ -121,7 +122,8 @@ export class SessionObject extends DurableObject {
       const messages = input.messages.filter((_, i) => !omitted.includes(i));
       const context = findContext({ ...input, messages }, { session, response, sql });
       const history = await inlineAll(context.history, blobs);
-      return Response.json({ ...context, history, omitted } satisfies PreviewedContext);
+      const found = withStoredResults(context, commands.state);
+      return Response.json({ ...found, history, omitted } satisfies PreviewedContext);
     });
   }
 

@@ -1,5 +1,5 @@
 import { hashTurn, ROOT, type TurnHashes } from "../canonical/turn-hash.ts";
-import type { Loss, Message } from "../canonical/types.ts";
+import type { Loss, Message, ToolResult } from "../canonical/types.ts";
 import type { CallRecord } from "../store/records.ts";
 import { withPrefix } from "../wire/id.ts";
 import type { Instructions } from "./row.ts";
@@ -29,6 +29,8 @@ export type Context = {
   known: number;
   /** The turn does not move the head: another call is running on it (`on_busy: "branch"`), or it is of a sub-agent. */
   isBeside?: boolean;
+  /** Stored results of the parent's calls, for those that the request has none for. */
+  results?: readonly ToolResult[];
   losses?: readonly Loss[];
 };
 

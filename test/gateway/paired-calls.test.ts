@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { pairResults } from "../../src/canonical/tool-results.ts";
 import { hashTurn, ROOT } from "../../src/canonical/turn-hash.ts";
-import type { Message } from "../../src/canonical/types.ts";
+import type { Message, ToolResult } from "../../src/canonical/types.ts";
 import { DIALECTS } from "../../src/dialects/index.ts";
 import { toInputStep } from "../../src/gateway/call/turn-input.ts";
 import { continueRequest } from "../../src/gateway/continued-request.ts";
@@ -93,6 +93,8 @@ const steps = fc.array(
     count: fc.integer({ min: 1, max: 3 }),
     /** Which of the calls get a result, by bits, and whether in reverse order. */
     answered: fc.nat({ max: 7 }),
+    /** Which of the calls have a stored result, by bits. */
+    stored: fc.nat({ max: 7 }),
     isReversed: fc.boolean(),
     /** The first result is given again at the end. */
     isRepeated: fc.boolean(),
@@ -108,7 +110,8 @@ describe("the turns of a session, over several providers and surfaces", () => {
         const history: WireItems[] = [];
         const expected: [number, number][] = [];
         drawn.forEach(
-          ({ provider, surface, style, hasIds, knowsIds, count, answered, isReversed, isRepeated, isSplit }, turn) => {
+          ({ provider, surface, style, hasIds, knowsIds, count, answered, stored, isReversed, ...given }, turn) => {
+            const { isRepeated, isSplit } = given;
             const calls = Array.from({ length: count }, (_, i): Call => ({
               id: provider === "gemini" && !hasIds ? undefined : style(turn, i),
               n: turn * 4 + i,
@@ -124,15 +127,16 @@ describe("the turns of a session, over several providers and surfaces", () => {
             const ids = idsAt(surface, reply).map((id, i) => (knowsIds ? (id ?? output.calls[i]!.id) : id));
             // Without ids the results are those of the first calls.
             const hasAll = !ids.includes(undefined);
-            const given = calls.map(({ n }, i): Answer => ({ id: ids[i], n })).filter((_, i) => (answered >> i) & 1);
-            const results = hasAll
-              ? given
-              : calls.slice(0, given.length).map(({ n }): Answer => ({ id: undefined, n }));
+            const own = calls.map(({ n }, i): Answer => ({ id: ids[i], n })).filter((_, i) => (answered >> i) & 1);
+            const results = hasAll ? own : calls.slice(0, own.length).map(({ n }): Answer => ({ id: undefined, n }));
             const sent = isReversed && hasAll ? results.toReversed() : results;
             const repeated = isRepeated && hasAll ? [...sent, ...sent.slice(0, 1)] : sent;
             const groups = isSplit ? repeated.map((one) => [one]) : [repeated];
             const has = new Set(sent.flatMap((one) => ("n" in one ? [one.n] : [])));
-            expected.push(...calls.map(({ n }): [number, number] => [n, has.has(n) ? n : Number.NaN]));
+            // A stored result has another number than the client's: that of its call, and a half.
+            const storedNumberOf = (n: number, i: number): number => ((stored >> i) & 1 ? n + 0.5 : Number.NaN);
+            const pairs = calls.map(({ n }, i): [number, number] => [n, has.has(n) ? n : storedNumberOf(n, i)]);
+            expected.push(...pairs);
 
             const { layout } = DIALECTS[surface];
             const items = [...groups.filter((group) => group.length > 0), [{ text: "Go on." }]].flatMap((group) =>
@@ -156,19 +160,27 @@ describe("the turns of a session, over several providers and surfaces", () => {
               output,
               createdAt: 0,
             };
-            const found = { parent, history: [...history], known: 0 };
+            const storedResults = calls.flatMap(({ n }, i): ToolResult[] => {
+              const number = storedNumberOf(n, i);
+              if (Number.isNaN(number)) return [];
+              const { id, name } = output.calls[i]!;
+              return [{ kind: "tool_result", id, name, content: [{ kind: "text", text: `${number}` }] }];
+            });
+            const found = { parent, history: [...history], known: 0, results: storedResults };
             const { request: paired, context } = continueRequest(parsed, found);
             for (const wire of WIRES) {
               const target = { dialect: wire, model: "m", issuer: wire, ...(isStrict && { quirks: STRICT }) };
               const { body } =
                 wire === surface ? spliceBody(paired, context, target) : encodeBody(paired, context, target);
               const value = (JSON.parse(body) as JsonObject)[DIALECTS[wire].layout.items] as JsonObject[];
-              const pairs = pairsOf(FORMS[wire].read(value)).toSorted(([a], [b]) => a - b);
-              expect([wire, pairs, body]).toEqual([wire, expected, body]);
+              const sentPairs = pairsOf(FORMS[wire].read(value)).toSorted(([a], [b]) => a - b);
+              expect([wire, sentPairs, body]).toEqual([wire, expected, body]);
               if (wire === "gemini") expectWholeTurns(value, body);
             }
             const step = toInputStep(paired, context);
             expect(step.requested).toEqual(parsed.messages);
+            // Only a call without any result is a loss.
+            expect(context.losses ?? []).toHaveLength(pairs.filter(([, result]) => Number.isNaN(result)).length);
             history.push(step.input);
           },
         );

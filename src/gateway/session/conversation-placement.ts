@@ -10,7 +10,7 @@ import type { ParsedRequest } from "../../surfaces/request.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { cutText } from "../../wire/surrogates.ts";
 import { toCompletedTurn, toInputStep, toTurnInput } from "../call/turn-input.ts";
-import { FoundPlaces, type Placement } from "./placement.ts";
+import { FoundPlaces, type Placement, withStoredResults } from "./placement.ts";
 import type { ResentRequest } from "./resent-request.ts";
 import type { SessionState } from "./services.ts";
 
@@ -60,7 +60,7 @@ export function placeInConversation(
       const held = history.flatMap(decodeItems);
       // Hashes do not cover everything that a transcript may say, and a session may have been compacted.
       if (!saySame(sent.slice(0, held.length), held)) return asSent;
-      return { request: resent.request, context: { ...located, history } };
+      return { request: resent.request, context: withStoredResults({ ...located, history }, state) };
     },
     complete: (answer) => toCompletedTurn({ ...answer, request: resent.request, context: located! }),
     onCommitted: ({ id }) => {

@@ -65,9 +65,17 @@ export function continueSession(
     place: async (input, started) => {
       const continued = findContext(input(), { session, response, sql }, places.reading);
       const history = await inlineAll(continued.history, blobs);
-      return { context: { ...continued, history, ...(isSideBranch && { isBeside: true }) }, started };
+      const context = { ...withStoredResults(continued, state), history };
+      return { context: { ...context, ...(isSideBranch && { isBeside: true }) }, started };
     },
     complete: toCompletedTurn,
     onCommitted: () => places.remember(),
   };
+}
+
+/** The context with the stored results of its parent's calls. */
+export function withStoredResults(context: Context, { resultsFor }: Pick<SessionState, "resultsFor">): Context {
+  const { parent } = context;
+  const results = parent === undefined || parent.open.length === 0 ? [] : resultsFor(parent);
+  return results.length === 0 ? context : { ...context, results };
 }

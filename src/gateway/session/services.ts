@@ -1,9 +1,11 @@
+import type { ToolResult } from "../../canonical/types.ts";
 import type { Caller } from "../../keys/caller.ts";
 import type { CarriedItems } from "../../keys/carried-items.ts";
 import type { Provider } from "../../providers/provider.ts";
 import type { Router } from "../../routing/router.ts";
 import type { Lease } from "../../session/lease.ts";
 import type { Session } from "../../session/session.ts";
+import type { Turn } from "../../session/turns.ts";
 import type { SafetyPolicy } from "../../shield/policy.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { Sql } from "../../store/sql.ts";
@@ -19,6 +21,8 @@ export type SessionState = {
   lease: Lease;
   shield: SessionShield;
   objectId: string;
+  /** The stored results of a turn's calls: those of tools that the gateway has executed for a run. */
+  resultsFor: (turn: Turn) => readonly ToolResult[];
 };
 
 /** How the calls of a session reach models. */
