@@ -28,6 +28,7 @@ import {
 import { type Continued, continueRequest } from "./continued-request.ts";
 import { countBytes, estimateGeneration, expectCost } from "./estimate.ts";
 import { handleCall } from "./path.ts";
+import { type AnswerSink, readStep } from "./read-step.ts";
 import type { Recover } from "./reply/recovery.ts";
 import { reply } from "./reply/reply.ts";
 import { encodeBody, type ProviderBody, spliceBody } from "./request-body.ts";
@@ -35,14 +36,20 @@ import { awaitFirstContent, type UpstreamAnswer } from "./upstream/first-content
 
 /**
  * Handles one generation call and returns the client's response. Every surface uses it, for streamed and for whole
- * answers, in the Worker (stateless) and in a session's Durable Object. Never throws.
+ * answers, in the Worker (stateless) and in a session's Durable Object. Never throws. `sink`: gets the answer instead of a
+ * client; the response is then empty, or that of an error.
  */
-export async function generate(call: Call, parsed: ParsedRequest, host: CallHost): Promise<Response> {
+export async function generate(
+  call: Call,
+  parsed: ParsedRequest,
+  host: CallHost,
+  sink?: AnswerSink,
+): Promise<Response> {
   const { onDisconnect } = host.router.config.defaults;
   const request = parsed.withOptions({ rhone: { on_disconnect: onDisconnect, ...parsed.rhone } });
   const isStreamed = request.stream && request.outside.asList !== true;
-  const Kind = isStreamed ? StreamedGeneration : Generation;
-  return await handleCall(new Kind(call, request, host));
+  const Kind = isStreamed && sink === undefined ? StreamedGeneration : Generation;
+  return await handleCall(new Kind(call, request, host, sink));
 }
 
 /** A request for a model's answer. */
@@ -52,10 +59,12 @@ class Generation implements Operation<UpstreamAnswer> {
   readonly log: CallLog;
   /** From `start` on with one result for every call of the reply before it. */
   request: ParsedRequest;
+  readonly #sink: AnswerSink | undefined;
 
-  constructor(call: Call, request: ParsedRequest, host: CallHost) {
+  constructor(call: Call, request: ParsedRequest, host: CallHost, sink?: AnswerSink) {
     this.call = call;
     this.host = host;
+    this.#sink = sink;
     this.log = new CallLog(call, request, host.lifetime.now, host.shield);
     this.request = request;
   }
@@ -115,6 +124,7 @@ class Generation implements Operation<UpstreamAnswer> {
       destination: toDestination(target, this.host.carried, traits),
       carried: this.host.carried,
       shield: this.host.shield,
+      ...(this.#sink && { isStep: true as const }),
     };
     const { body, losses, ...aliases } = buildBody(unsent, appended);
     const request = await buildUpstreamRequest(unsent, body);
@@ -158,7 +168,10 @@ class Generation implements Operation<UpstreamAnswer> {
   }
 
   reply(answer: UpstreamAnswer, recover?: Recover): Promise<Response> {
-    return reply(answer, { ...this.host, log: this.log }, recover);
+    const services = { ...this.host, log: this.log };
+    return this.#sink === undefined
+      ? reply(answer, services, recover)
+      : readStep(answer, services, this.#sink, recover);
   }
 }
 
@@ -170,7 +183,7 @@ class StreamedGeneration extends Generation {
 }
 
 /** A call at a target, before it is sent. */
-type UnsentCall = Pick<UpstreamCall, "call" | "request" | "context" | "destination" | "carried" | "shield">;
+type UnsentCall = Pick<UpstreamCall, "call" | "request" | "context" | "destination" | "carried" | "shield" | "isStep">;
 
 /**
  * Reuses the caller's bytes if the provider speaks the caller's dialect, takes its tools, and no message or foreign

@@ -30,6 +30,8 @@ export type UpstreamCall = {
   upstream: Response;
   /** Aborts the request to the upstream. */
   cancel: () => void;
+  /** The answer is a step of a run: its events are read, and no client gets them as they are. */
+  isStep?: true;
 };
 
 /** A target as encoders and decoders see it. `aliases`: the tools that it knows under another name or in another form. */
@@ -64,9 +66,10 @@ export function toEncodeTarget(target: Target): EncodeTarget & { issuer: string 
  * Whether the client receives the provider's own bytes: both have the same dialect and the same mode (stream or whole).
  */
 export function passesBytes(
-  upstreamCall: Pick<UpstreamCall, "request" | "call" | "destination" | "upstream">,
+  upstreamCall: Pick<UpstreamCall, "request" | "call" | "destination" | "upstream" | "isStep">,
 ): boolean {
-  const { request, call, upstream } = upstreamCall;
+  const { request, call, upstream, isStep } = upstreamCall;
+  if (isStep) return false;
   // A background response was promised under the gateway's id, so the provider's id must not appear in it.
   if (!isSameDialect(upstreamCall) || call.response?.background === true) return false;
   // The answer calls tools in another form than the client knows.
@@ -111,19 +114,17 @@ export const isSameDialect = ({
 
 /**
  * The option that makes the provider report usage in a stream, if the caller did not set it and the event can be hidden
- * from the client: the stream is decoded and annotated anyway, and the provider accepts the option.
+ * from the client: the stream is decoded and annotated anyway, or no client gets it, and the provider accepts the option.
  */
 export function findUsageOption({
   request,
   call,
   destination: { dialect, encodeTarget },
-}: Pick<UpstreamCall, "request" | "call" | "destination">): StreamUsage | undefined {
-  const mayAdd =
-    call.annotate &&
-    request.stream &&
-    call.contextMode === "stateful" &&
-    call.conversation === undefined &&
-    encodeTarget.quirks?.streamUsage === true;
+  isStep,
+}: Pick<UpstreamCall, "request" | "call" | "destination" | "isStep">): StreamUsage | undefined {
+  const isHidden =
+    isStep === true || (call.annotate && call.contextMode === "stateful" && call.conversation === undefined);
+  const mayAdd = isHidden && request.stream && encodeTarget.quirks?.streamUsage === true;
   const { streamUsage } = dialect;
   if (!mayAdd || streamUsage === undefined) return undefined;
   return request.members.some(({ key }) => key === streamUsage.member[0]) ? undefined : streamUsage;

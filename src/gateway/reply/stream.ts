@@ -1,10 +1,17 @@
 import { StreamAccumulator, unfold } from "../../canonical/accumulator.ts";
 import type { GatewayError } from "../../canonical/error.ts";
 import type { ModelResponse } from "../../canonical/types.ts";
+import type { CallRecord } from "../../store/records.ts";
 import { concatBytes } from "../../wire/bytes.ts";
 import type { CallLog } from "../call/call-log.ts";
 import { CANCELLED, CLIENT_LEFT, toStreamError } from "../call/stream-errors.ts";
-import { clientCopyOf, findUsageOption, passesBytes, toReplyContext } from "../call/upstream-call.ts";
+import {
+  clientCopyOf,
+  findUsageOption,
+  passesBytes,
+  toReplyContext,
+  type UpstreamCall,
+} from "../call/upstream-call.ts";
 import { keepAlive } from "../output/keep-alive.ts";
 import { createReplyOutput, type ReplyOutput } from "../output/recorder.ts";
 import { isContent, type StartedStream } from "../upstream/first-content.ts";
@@ -33,17 +40,17 @@ class StreamedReply {
   readonly #services: ReplyServices;
   readonly #output: ReplyOutput;
   #writer: EventWriter;
-  /** The last part of the answer; the started stream before the first one. */
-  #last: Pick<AnswerPart, "call" | "response">;
+  /** The call whose answer is being read: another target's after a break. */
+  #call: UpstreamCall;
 
   constructor(started: StartedStream, services: ReplyServices) {
     this.#started = started;
     this.#services = services;
     this.#writer = createWriter(started, services.log);
-    this.#last = started;
+    this.#call = started.call;
     const { call, request } = started.call;
     this.#output = createReplyOutput(services.store.recorderFor?.(call.id), () => {
-      if (request.rhone.on_disconnect === "cancel") this.#last.call.cancel();
+      if (request.rhone.on_disconnect === "cancel") this.#call.cancel();
     });
   }
 
@@ -53,61 +60,98 @@ class StreamedReply {
 
   async run(recover: Recover | undefined): Promise<void> {
     const { log } = this.#services;
-    const hasEndedEarly = (): boolean => this.#findEarlyEnd() !== undefined;
     const timer = keepAlive(this.#started.call.request.surface.dialect.id, (ping) => this.#output.ping(ping));
     try {
-      for await (const part of readWithRecovery(this.#started, recover, { log, hasEndedEarly })) {
-        timer.onData();
-        this.#last = part;
-        if (part.isJoined) this.#writer = this.#writer.withoutBytes();
-        await this.#send(encodeEvents(part, this.#writer, this.#services));
-      }
-      const earlyEnd = this.#findEarlyEnd();
-      if (earlyEnd !== undefined) throw earlyEnd;
-      const { call, response } = this.#last;
-      const record = await settle(call, response!, this.#services).catch((cause: unknown) => {
-        throw toStorageError(cause);
+      await readToEnd(this.#started, recover, this.#services, {
+        hasLeft: () => this.#output.isGone,
+        onPart: async (part) => {
+          timer.onData();
+          this.#call = part.call;
+          if (part.isJoined) this.#writer = this.#writer.withoutBytes();
+          await this.#send(encodeEvents(part, this.#writer, this.#services));
+        },
+        onEnd: (record) => this.#send(this.#writer.end(log.toRhoneObject(record))),
+        onError: (error) => this.#send(this.#writer.fail(error)),
       });
-      await this.#send(this.#writer.end(log.toRhoneObject(record)));
-    } catch (thrown) {
-      await this.#fail(this.#findEarlyEnd() ?? toStreamError(thrown));
     } finally {
       timer.stop();
       await this.#output.close();
     }
   }
 
-  /** Records what the client has received, and sends the error. */
-  async #fail(cause: GatewayError): Promise<void> {
-    const { log } = this.#services;
-    const { call, response } = this.#last;
-    call.cancel();
-    const isJoined = log.isRecovered && response !== undefined;
-    const [broken, received] = isJoined
-      ? [call, { accumulated: accumulate(response), usage: response.usage }]
-      : [this.#started.call, this.#started.reader];
-    // After a failed recovery, the received text is the first target's, so the record names that one.
-    log.nameTarget(broken.destination.target);
-    // If the failure cannot be recorded, the session's watchdog finds the call; the client receives the error either
-    // way.
-    await settleBroken(broken, cause, received, this.#services).catch(() => {});
-    await this.#send(this.#writer.fail(cause));
-  }
-
-  /**
-   * Why the reply ends before its provider's answer does: cancellation, or a client that left with `on_disconnect:
-   * "cancel"`.
-   */
-  #findEarlyEnd(): GatewayError | undefined {
-    const { cancelled, clientLeft } = this.#services.lifetime;
-    if (cancelled?.aborted) return CANCELLED;
-    const hasLeft = this.#output.isGone || clientLeft?.aborted === true;
-    return hasLeft && this.#started.call.request.rhone.on_disconnect === "cancel" ? CLIENT_LEFT : undefined;
-  }
-
   async #send(bytes: Uint8Array): Promise<void> {
     await this.#output.send(bytes, this.#writer.numberer.takeCount());
   }
+}
+
+/** What gets a streamed answer. `hasLeft`: nothing reads it any more. `onEnd`: all of it is durable. */
+export type AnswerReceiver = {
+  hasLeft?: () => boolean;
+  onPart: (part: AnswerPart) => Promise<void> | void;
+  onEnd: (record: CallRecord) => Promise<void> | void;
+  onError: (error: GatewayError) => Promise<void> | void;
+};
+
+/** Reads a streamed answer to its end and settles it or, after an error, what was received of it. */
+export async function readToEnd(
+  started: StartedStream,
+  recover: Recover | undefined,
+  services: ReplyServices,
+  receiver: AnswerReceiver,
+): Promise<void> {
+  const { log } = services;
+  const findEnd = (): GatewayError | undefined => findEarlyEnd(started.call, services, receiver);
+  let last: Pick<AnswerPart, "call" | "response"> = started;
+  try {
+    const hasEndedEarly = (): boolean => findEnd() !== undefined;
+    for await (const part of readWithRecovery(started, recover, { log, hasEndedEarly })) {
+      last = part;
+      await receiver.onPart(part);
+    }
+    const earlyEnd = findEnd();
+    if (earlyEnd !== undefined) throw earlyEnd;
+    const record = await settle(last.call, last.response!, services).catch((cause: unknown) => {
+      throw toStorageError(cause);
+    });
+    await receiver.onEnd(record);
+  } catch (thrown) {
+    const cause = findEnd() ?? toStreamError(thrown);
+    await settlePart(started, last, cause, services);
+    await receiver.onError(cause);
+  }
+}
+
+/**
+ * Why an answer ends before its provider's does: cancellation, or a client that left with `on_disconnect: "cancel"`.
+ */
+function findEarlyEnd(
+  { request }: UpstreamCall,
+  { lifetime: { cancelled, clientLeft } }: ReplyServices,
+  { hasLeft }: AnswerReceiver,
+): GatewayError | undefined {
+  if (cancelled?.aborted) return CANCELLED;
+  const isLeft = hasLeft?.() === true || clientLeft?.aborted === true;
+  return isLeft && request.rhone.on_disconnect === "cancel" ? CLIENT_LEFT : undefined;
+}
+
+/** Records what was received of an answer that has ended with an error. `last`: its last part. */
+async function settlePart(
+  started: StartedStream,
+  { call, response }: Pick<AnswerPart, "call" | "response">,
+  cause: GatewayError,
+  services: ReplyServices,
+): Promise<void> {
+  const { log } = services;
+  call.cancel();
+  const isJoined = log.isRecovered && response !== undefined;
+  const [broken, received] = isJoined
+    ? [call, { accumulated: accumulate(response), usage: response.usage }]
+    : [started.call, started.reader];
+  // After a failed recovery, the received text is the first target's, so the record names that one.
+  log.nameTarget(broken.destination.target);
+  // If the failure cannot be recorded, the session's watchdog finds the call; the client receives the error either
+  // way.
+  await settleBroken(broken, cause, received, services).catch(() => {});
 }
 
 /** A whole answer as if it had just been read. */
