@@ -2,11 +2,11 @@ import { GatewayError, invalid } from "../canonical/error.ts";
 import type { Caller } from "../keys/caller.ts";
 import type { Reach } from "../outbound/public-url.ts";
 import { resolveTools } from "./resolve-tools.ts";
+import { requireSecrets } from "./servers/tool-secrets.ts";
 import type { RunServices } from "./services.ts";
 import type { GivenRun, RunDefinition } from "./state/definition.ts";
 import { toRunParts } from "./state/harness.ts";
 import type { McpServer } from "./state/server.ts";
-import { requireSecrets } from "./tool-secrets.ts";
 
 type Resolving = Pick<RunServices, "findHarness" | "findSecret" | "servers" | "network">;
 

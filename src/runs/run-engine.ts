@@ -14,6 +14,7 @@ import type { RunServices } from "./services.ts";
 import type { RunDefinition, RunLimits } from "./state/definition.ts";
 import { type FrozenRun, hasEnded, isWaiting, type LiveRun, type Run, type Stop } from "./state/run.ts";
 import { interruptExecution, keepResults, settleStep } from "./unfinished.ts";
+import { hasDueTasks, lookAtTasks } from "./waiting-tasks.ts";
 
 /** A run as it is to be started. `given`: what its client has sent, where that is not all. `parts`: writes more of it in the same transaction. */
 type AcceptedRun = Pick<FrozenRun, "definition" | "given"> & {
@@ -224,9 +225,18 @@ export class RunEngine {
     }
     for (const run of this.#listOpen(...WAITING)) {
       const due = nextDueOf(run, this.services.store);
-      if (due <= now || mayGoOn(run, this.services)) this.start(run);
+      if (hasDueTasks(run, this.services)) lifetime.waitUntil(this.#lookAtTasks(run));
+      else if (due <= now || mayGoOn(run, this.services)) this.start(run);
       else if (due < Infinity) this.#schedule(due - now);
     }
+  }
+
+  /** Goes on with a waiting run if one of its tasks has come to something, or else has them looked at again. */
+  async #lookAtTasks(run: Run): Promise<void> {
+    const { lifetime, store } = this.services;
+    if (await lookAtTasks(run, this.definitionOf(run), this.services)) return this.start(run);
+    const due = nextDueOf(run, store);
+    if (isWaiting(run) && due < Infinity) this.#schedule(Math.max(0, due - lifetime.now()));
   }
 
   async #run(live: LiveRun): Promise<void> {

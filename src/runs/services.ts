@@ -2,14 +2,14 @@ import type { ModelServices, ObjectLifetime, SessionState } from "../gateway/ses
 import type { ScreenedResult } from "../gateway/shield/screen-text.ts";
 import type { Caller } from "../keys/caller.ts";
 import type { OutboundNetwork } from "../outbound/bounded-fetch.ts";
-import type { LiveQuestions } from "./live-questions.ts";
-import type { McpServers } from "./mcp-servers.ts";
 import type { Notifier } from "./notifier.ts";
 import type { RunEvents } from "./run-events.ts";
+import type { LiveQuestions } from "./servers/live-questions.ts";
+import type { McpServers } from "./servers/mcp-servers.ts";
+import type { SecretFinder } from "./servers/tool-secrets.ts";
 import type { HarnessVersion } from "./state/harness.ts";
 import type { RunStore } from "./state/run-store.ts";
 import type { Execution, Run, RunCheckpoint } from "./state/run.ts";
-import type { SecretFinder } from "./tool-secrets.ts";
 import type { FullResult } from "./tools/shown-result.ts";
 
 /** A result behind the shield; a long one is stored in full elsewhere. */

@@ -2,14 +2,14 @@ import type { Caller } from "../keys/caller.ts";
 import type { McpAnswer, McpQuestion } from "../mcp/messages.ts";
 import { settleExecution, toScreened } from "./batch.ts";
 import { type Executed, executeTool, toExecuted, toFailure } from "./execute-tool.ts";
-import { LostTask } from "./mcp-servers.ts";
 import type { RunGates } from "./run-gates.ts";
 import { costsTooMuch, TOO_DEAR } from "./run-limits.ts";
 import { toCompleted, toStarted } from "./run-views.ts";
+import { LostTask } from "./servers/mcp-servers.ts";
+import { openWebhook } from "./servers/tool-secrets.ts";
 import type { RunServices } from "./services.ts";
 import { type Execution, isSettled, type LiveRun } from "./state/run.ts";
 import type { GatewayTool, McpRunTool } from "./state/tool.ts";
-import { openWebhook } from "./tool-secrets.ts";
 import { type PendingCall, toServerOutput } from "./tools/server-tool.ts";
 
 /** Tools that run at the same time: such that only read. */

@@ -157,6 +157,12 @@ describe("a task", () => {
     expect(await listOf(waiting.id, "tool-executions")).toMatchObject([
       { status: "polling", due_at: expect.any(String) },
     ]);
+    const looks = async (): Promise<number> =>
+      (await logOf("long")).filter(({ method }) => method === "tasks/get").length;
+    const before = await looks();
+    await expect.poll(looks, { timeout: 20_000 }).toBeGreaterThan(before);
+    const events = await eventsOf(await send("GET", `/v1/runs/${waiting.id as string}:stream`));
+    expect(events.filter(({ type }) => type === "run.waiting")).toHaveLength(1);
     await tell("long", "finish");
     expect(await ended(waiting.id)).toMatchObject({ status: "completed" });
     expect(await callsOf("long")).toHaveLength(1);

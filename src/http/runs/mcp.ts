@@ -17,7 +17,7 @@ import type { RunCommand } from "../../runs/api/run-api.ts";
 import type { ToolCallOutcome } from "../../runs/api/tool-calls.ts";
 import { toToolBox } from "../../runs/create-run.ts";
 import { defineRun } from "../../runs/define-run.ts";
-import { McpServers } from "../../runs/mcp-servers.ts";
+import { McpServers } from "../../runs/servers/mcp-servers.ts";
 import { effectOf, type GatewayTool, toModelTool } from "../../runs/state/tool.ts";
 import { readText } from "../../surfaces/body.ts";
 import { newId } from "../../wire/id.ts";

@@ -1,18 +1,18 @@
-import { GatewayError, invalid } from "../canonical/error.ts";
-import { createAuthorization } from "../mcp/authorization.ts";
-import { callTool } from "../mcp/call-tool.ts";
-import type { ClientCredentials } from "../mcp/client-credentials.ts";
-import { McpError } from "../mcp/mcp-error.ts";
-import type { McpAnswer, McpEndpoint, McpOutcome, McpProgress, McpQuestion, McpTool } from "../mcp/messages.ts";
-import { createMcpSession, type McpSession } from "../mcp/session.ts";
-import { cancelTask, getTask, updateTask } from "../mcp/tasks.ts";
-import { listTools } from "../mcp/tools.ts";
-import { OutboundError, type OutboundNetwork } from "../outbound/bounded-fetch.ts";
-import { UrlRefusal } from "../outbound/public-url.ts";
-import { sha256 } from "../wire/hash.ts";
-import type { StartedCall } from "./execute-tool.ts";
-import type { McpServer } from "./state/server.ts";
-import type { McpRunTool } from "./state/tool.ts";
+import { GatewayError, invalid } from "../../canonical/error.ts";
+import { createAuthorization } from "../../mcp/authorization.ts";
+import { callTool } from "../../mcp/call-tool.ts";
+import type { ClientCredentials } from "../../mcp/client-credentials.ts";
+import { McpError } from "../../mcp/mcp-error.ts";
+import type { McpAnswer, McpEndpoint, McpOutcome, McpProgress, McpQuestion, McpTool } from "../../mcp/messages.ts";
+import { createMcpSession, type McpSession } from "../../mcp/session.ts";
+import { cancelTask, getTask, updateTask } from "../../mcp/tasks.ts";
+import { listTools } from "../../mcp/tools.ts";
+import { OutboundError, type OutboundNetwork } from "../../outbound/bounded-fetch.ts";
+import { UrlRefusal } from "../../outbound/public-url.ts";
+import { sha256 } from "../../wire/hash.ts";
+import type { Execution } from "../state/run.ts";
+import type { McpServer } from "../state/server.ts";
+import type { McpRunTool } from "../state/tool.ts";
 import { openCredentials, openHeaders, type SecretFinder } from "./tool-secrets.ts";
 
 /** How long a server may take to list its tools. Milliseconds. */
@@ -82,7 +82,7 @@ export class McpServers {
    */
   async call(
     tool: McpRunTool,
-    { execution: { id, handle }, args }: StartedCall,
+    { execution: { id, handle }, args }: { execution: Pick<Execution, "id" | "handle">; args: string },
     {
       server,
       org,

@@ -1,4 +1,4 @@
-import type { McpAnswer } from "../mcp/messages.ts";
+import type { McpAnswer } from "../../mcp/messages.ts";
 
 /**
  * Questions of servers that wait for their answers on an open connection, by the ids of their checkpoints. They are lost with the object,

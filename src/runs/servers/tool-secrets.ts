@@ -1,12 +1,12 @@
 import type { z } from "zod";
-import { invalid } from "../canonical/error.ts";
-import type { ClientCredentials } from "../mcp/client-credentials.ts";
-import { isAmongHosts, UrlRefusal } from "../outbound/public-url.ts";
-import { withoutUndefined } from "../wire/json.ts";
-import type { RunParts } from "./state/definition.ts";
-import { type headers as headersSchema, type McpServer, type SecretUse, secretsOfServer } from "./state/server.ts";
-import { secretsOf, type WebhookTool } from "./state/tool.ts";
-import type { HttpTool } from "./tools/http-tool.ts";
+import { invalid } from "../../canonical/error.ts";
+import type { ClientCredentials } from "../../mcp/client-credentials.ts";
+import { isAmongHosts, UrlRefusal } from "../../outbound/public-url.ts";
+import { withoutUndefined } from "../../wire/json.ts";
+import type { RunParts } from "../state/definition.ts";
+import { type headers as headersSchema, type McpServer, type SecretUse, secretsOfServer } from "../state/server.ts";
+import { secretsOf, type WebhookTool } from "../state/tool.ts";
+import type { HttpTool } from "../tools/http-tool.ts";
 
 /** The organisation's secret of this name, with the hosts to which it may be sent. */
 export type SecretFinder = (

@@ -1,0 +1,63 @@
+import { McpError } from "../mcp/mcp-error.ts";
+import type { McpOutcome } from "../mcp/messages.ts";
+import { LostTask } from "./servers/mcp-servers.ts";
+import type { RunServices } from "./services.ts";
+import type { RunDefinition } from "./state/definition.ts";
+import { type Execution, isWaiting, type Run } from "./state/run.ts";
+
+/** Pauses between two looks at a task while its run waits. Milliseconds. */
+const MIN_PAUSE_MS = 5_000;
+const MAX_PAUSE_MS = 60_000;
+
+/** How long one look may take. Milliseconds. */
+const LOOK_MS = 20_000;
+
+/**
+ * Looks at the tasks of a waiting run that are due. Resolves to whether one of them has come to something, so that the run has to go on;
+ * those that still work are looked at again later, without a change of the run.
+ */
+export async function lookAtTasks(run: Run, definition: RunDefinition, services: RunServices): Promise<boolean> {
+  const { store, lifetime } = services;
+  const now = lifetime.now();
+  const due = store.listExecutions(run.id, run.step).filter((one) => isDue(one, now));
+  const looks = due.map(async (execution) => ({ execution, pauseMs: await look(execution, definition, services) }));
+  const looked = await Promise.all(looks);
+  if (!isWaiting(run)) return false;
+  for (const { execution, pauseMs = 0 } of looked) {
+    const current = store.find("execution", execution.id)!;
+    if (current.revision === execution.revision) store.put("execution", { ...current, dueAt: now + pauseMs });
+  }
+  return looked.some(({ pauseMs }) => pauseMs === undefined);
+}
+
+/** Whether nothing but tasks is due. */
+export function hasDueTasks(run: Run, { store, lifetime }: Pick<RunServices, "store" | "lifetime">): boolean {
+  const now = lifetime.now();
+  const executions = store.listExecutions(run.id, run.step);
+  return executions.some((one) => isDue(one, now)) && executions.every(({ status }) => status !== "ready");
+}
+
+const isDue = ({ status, dueAt = 0 }: Execution, now: number): boolean => status === "polling" && dueAt <= now;
+
+/** How long a task is to be left alone; undefined: it has ended, asks people, or has taken too long. */
+async function look(
+  { name, handle = {} }: Execution,
+  { tools, servers = {} }: RunDefinition,
+  { servers: connections, lifetime, state }: RunServices,
+): Promise<number | undefined> {
+  const tool = tools.find((one) => one.name === name);
+  const server = tool?.type === "mcp" ? servers[tool.server] : undefined;
+  const isLate = (handle.endsAt ?? Infinity) <= lifetime.now();
+  if (server === undefined || handle.task === undefined || isLate || handle.answers !== undefined) return undefined;
+  const at = { server, org: state.session.row.org, signal: AbortSignal.timeout(LOOK_MS) };
+  try {
+    const outcome = await connections.getTask(handle.task, undefined, at);
+    return isWorking(outcome) ? Math.min(Math.max(outcome.pollMs, MIN_PAUSE_MS), MAX_PAUSE_MS) : undefined;
+  } catch (thrown) {
+    // What the server says of the task is for the run; that it cannot be reached may pass.
+    return thrown instanceof McpError || thrown instanceof LostTask ? undefined : MAX_PAUSE_MS;
+  }
+}
+
+const isWorking = (outcome: McpOutcome): outcome is Extract<McpOutcome, { kind: "task" }> =>
+  outcome.kind === "task" && outcome.questions.length === 0;
