@@ -26,7 +26,12 @@ const runtimeTests = (test: { name: string; include: string[]; exclude?: string[
     }),
   ],
   // On a loaded machine a test may wait long for what it is about; none waits for a time.
-  test: { setupFiles: ["./test/support/worker/setup.ts"], testTimeout: 30_000, ...test },
+  test: {
+    setupFiles: ["./test/support/worker/setup.ts"],
+    testTimeout: 30_000,
+    expect: { poll: { timeout: 20_000 } },
+    ...test,
+  },
 });
 
 /** Files that leave behind what empty storage does not undo: the clock, earlier schemas, what an isolate has learned of providers. */

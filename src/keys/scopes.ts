@@ -31,19 +31,18 @@ export const SCOPES = [
 export type Scope = (typeof SCOPES)[number];
 
 /** Raised with scopes that are added, where a key could do before what they allow. */
-export const SCOPE_SET = 2;
+export const SCOPE_SET = 1;
 
-/** Scopes that a key has by others, if these were given before: what it could do, it can do still. A later one may follow from an earlier. */
+/** Scopes that a key has by others, if these were given before: what it could do, it can do still. */
 const BY_OTHERS: readonly { since: number; scope: Scope; by: readonly Scope[] }[] = [
   { since: 1, scope: "runs:read", by: ["sessions:read"] },
   { since: 1, scope: "runs:write", by: ["inference", "sessions:read", "sessions:write"] },
-  { since: 2, scope: "harnesses:read", by: ["runs:read"] },
 ];
 
 /** The scopes of a key whose list was made of the scopes of the set `known`. */
-export function withLaterScopes(scopes: readonly Scope[], known: number): Scope[] {
-  const all = [...scopes];
-  for (const { since, scope, by } of BY_OTHERS)
-    if (since > known && !all.includes(scope) && by.every((one) => all.includes(one))) all.push(scope);
-  return all;
-}
+export const withLaterScopes = (scopes: readonly Scope[], known: number): Scope[] => [
+  ...scopes,
+  ...BY_OTHERS.filter(
+    ({ since, scope, by }) => since > known && !scopes.includes(scope) && by.every((one) => scopes.includes(one)),
+  ).map(({ scope }) => scope),
+];

@@ -91,7 +91,7 @@ function readItem(item: Json): string | McpMedia {
       return requireText(item, "text");
     case "image":
     case "audio":
-      return { mimeType: requireText(item, "mimeType"), data: requireText(item, "data") };
+      return toMedia(requireText(item, "mimeType"), requireText(item, "data"));
     case "resource_link":
       return `${requireText(item, "name")} (${requireText(item, "uri")})`;
     case "resource":
@@ -104,11 +104,18 @@ function readItem(item: Json): string | McpMedia {
 function readResource(resource: Json | undefined): string | McpMedia {
   if (!isObject(resource)) throw new McpError("the server sent a resource that is no object");
   if (resource["blob"] === undefined) return requireText(resource, "text");
-  return {
-    mimeType: stringOf(resource["mimeType"]) ?? "application/octet-stream",
-    data: requireText(resource, "blob"),
-  };
+  return toMedia(stringOf(resource["mimeType"]) ?? "application/octet-stream", requireText(resource, "blob"));
 }
+
+/** Media, or a text in the place of what no client could show. */
+function toMedia(mimeType: string, data: string): string | McpMedia {
+  if (!MEDIA_TYPE.test(mimeType) || !BASE64.test(data)) return "(an item whose type or data cannot be read)";
+  return { mimeType, data };
+}
+
+/** RFC 6838, section 4.2, without parameters. */
+const MEDIA_TYPE = /^[\w!#$&^.+-]{1,127}\/[\w!#$&^.+-]{1,127}$/;
+const BASE64 = /^[\w+/-]+={0,2}$/;
 
 function requireText(item: JsonObject, member: string): string {
   const text = item[member];

@@ -153,7 +153,9 @@ function checkConnection({ status, response }: Answer, connection: Connection): 
   }
   if (connection.sessionId === undefined) return "valid";
   // MCP 2025-11-25, "Session management", requires 404; servers made after the official examples answer 400.
-  const isUnknown = status === 404 || (status === 400 && /no valid session/i.test(error?.message ?? ""));
+  const isAboutSession = error === undefined || /session/i.test(error.message);
+  const isUnknown =
+    (status === 404 && isAboutSession) || (status === 400 && /no valid session/i.test(error?.message ?? ""));
   return isUnknown ? "forgotten" : "valid";
 }
 

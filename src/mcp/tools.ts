@@ -7,6 +7,8 @@ import type { McpSession } from "./session.ts";
 /** A list longer than this is none that a model could use. */
 const MAX_TOOLS = 1_000;
 const MAX_PAGES = 100;
+/** All definitions of a server as JSON. Characters. */
+const MAX_LENGTH = 4 * 1024 * 1024;
 /** How long a list is used that does not say so itself, and at most. Milliseconds. */
 const DEFAULT_TTL_MS = 60_000;
 const MAX_TTL_MS = 86_400_000;
@@ -22,11 +24,14 @@ export async function listTools(
   const tools = new Map<string, McpTool>();
   const cursors = new Set<string>();
   let ttlMs = MAX_TTL_MS;
+  let length = 0;
   for (let params: JsonObject = {}; ;) {
     const page = await session.request({ method: "tools/list", params: JSON.stringify(params) }, { signal });
     for (const tool of readPage(page)) {
       if (tools.has(tool.name)) throw new McpError(`the server has two tools of the name ${tool.name}`);
       tools.set(tool.name, tool);
+      length += JSON.stringify(tool).length;
+      if (length > MAX_LENGTH) throw new McpError(`the server's tools have more than ${MAX_LENGTH} characters`);
     }
     ttlMs = Math.min(ttlMs, Math.max(0, numberOf(page["ttlMs"]) ?? DEFAULT_TTL_MS));
     const cursor = page["nextCursor"];

@@ -2,13 +2,13 @@ import type { ModelResponse, ToolCall } from "../canonical/types.ts";
 import type { McpMedia } from "../mcp/messages.ts";
 import { sha256 } from "../wire/hash.ts";
 import { newId } from "../wire/id.ts";
-import type { JsonObject } from "../wire/json.ts";
+import { type JsonObject, roundNumbers } from "../wire/json.ts";
 import type { GivenResult } from "./services.ts";
 import { toExecutionBinding, digestTool, openCheckpoint } from "./state/checkpoint.ts";
 import type { RunDefinition } from "./state/definition.ts";
 import { judgeCall, type ToolVerdict } from "./state/policy.ts";
 import type { Execution, ExecutionStatus, Run, RunCheckpoint } from "./state/run.ts";
-import { effectOf, type RunTool, schemaOf } from "./state/tool.ts";
+import { effectOf, namesOf, type RunTool, schemaOf } from "./state/tool.ts";
 import { readArguments } from "./tools/arguments.ts";
 import { toShown } from "./tools/shown-result.ts";
 
@@ -125,9 +125,10 @@ function findRefusal(
 
 function judge(tool: RunTool, call: ToolCall, { policy, broughtPolicy = [] }: RunDefinition): ToolVerdict {
   const read = readArguments(call.arguments, undefined);
-  const args: JsonObject = "args" in read ? read.args : {};
+  // Numbers that a double cannot hold are compared as the nearest one that it can.
+  const args = ("args" in read ? roundNumbers(read.args) : {}) as JsonObject;
   const rules = tool.isBrought ? broughtPolicy : policy;
-  return judgeCall({ name: tool.name, kind: tool.type, effect: effectOf(tool), own: tool.policy }, args, rules);
+  return judgeCall({ names: namesOf(tool), kind: tool.type, effect: effectOf(tool), own: tool.policy }, args, rules);
 }
 
 /** What a call that may be made waits for. */

@@ -41,7 +41,9 @@ export async function startToolCall(engine: RunEngine, requested: RequestedCall)
   const { harness, name, args, ...made } = requested;
   const { state, store, lifetime } = engine.services;
   const given = toToolBox(harness);
-  const definition: RunDefinition = { ...(await defineRun(given, made.caller, engine.services)), isToolCall: true };
+  const { tools, ...defined } = await defineRun(given, made.caller, engine.services);
+  const own = tools.filter(({ type }) => type !== "function");
+  const definition: RunDefinition = { ...defined, tools: own, isToolCall: true };
   await loadPatterns(definition.tools);
   const run = { ...newRun(engine, made, { definition }), step: 1, toolCalls: 1 };
   const step: Step = { id: `${run.id}/0001`, run: run.id, revision: 0, n: 1, status: "tools" };

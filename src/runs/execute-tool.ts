@@ -28,11 +28,14 @@ type Surroundings = {
   callServer: (
     tool: McpRunTool,
     call: StartedCall,
-    during: { signal: AbortSignal; onQuestion: (question: McpQuestion) => Promise<McpAnswer> },
+    during: { signal: AbortSignal; onQuestion: AskPerson },
   ) => Promise<McpOutcome>;
   /** Puts a question of a server, whose call waits for it on an open connection, to a person. */
-  ask: (question: McpQuestion) => Promise<McpAnswer>;
+  ask: AskPerson;
 };
+
+/** `unneeded`: aborted when the answer is no longer needed. */
+type AskPerson = (question: McpQuestion, unneeded: AbortSignal) => Promise<McpAnswer>;
 
 /** Why an execution is broken off: its run has been stopped. Compared by identity. */
 export const STOPPED = new Error("the run was stopped");
@@ -58,7 +61,7 @@ export async function executeTool(
   const { effect } = call.execution;
   const deadline = new Deadline(timeoutMs);
   const signal = AbortSignal.any([surroundings.signal, deadline.signal]);
-  const ask = (question: McpQuestion): Promise<McpAnswer> => deadline.hold(surroundings.ask(question));
+  const ask: AskPerson = (question, unneeded) => deadline.hold(surroundings.ask(question, unneeded));
   try {
     for (let tries = 1; ; tries++) {
       const mayRepeat = isRepeatable(effect) && tries < MAX_TRIES;

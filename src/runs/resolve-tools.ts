@@ -2,9 +2,9 @@ import { invalid } from "../canonical/error.ts";
 import type { McpTool } from "../mcp/messages.ts";
 import { nameTools } from "../mcp/tool-names.ts";
 import { DEFAULT_LIMITS, type RunDefinition, type RunParts } from "./state/definition.ts";
-import { type Effect, matchesPattern } from "./state/policy.ts";
+import { type Effect, matchesAny, matchesPattern } from "./state/policy.ts";
 import type { McpServer } from "./state/server.ts";
-import type { RunTool, McpRunTool, ServerTools } from "./state/tool.ts";
+import { type McpRunTool, namesOf, type RunTool, type ServerTools } from "./state/tool.ts";
 
 /** Tools of one run, at most. */
 const MAX_TOOLS = 128;
@@ -57,6 +57,7 @@ async function resolveServer(
     ...(description !== undefined && { description }),
     parameters: inputSchema,
     effect: server.trust_annotations === true ? effectIn(annotations) : "unknown",
+    ...(server.trust_annotations === true && { annotations }),
     ...(policy !== undefined && { policy }),
     ...(timeout_ms !== undefined && { timeout_ms }),
   }));
@@ -77,7 +78,7 @@ function nameServerTools(tools: readonly RunTool[]): RunTool[] {
 
 /** An effect that the run names replaces the tool's own: that of the first pattern which matches. */
 function withEffect(tool: RunTool, effects: Record<string, Effect>): RunTool {
-  const [, effect] = Object.entries(effects).find(([pattern]) => matchesPattern(pattern, tool.name)) ?? [];
+  const [, effect] = Object.entries(effects).find(([pattern]) => matchesAny(pattern, namesOf(tool))) ?? [];
   return effect === undefined || tool.type === "native" ? tool : { ...tool, effect };
 }
 

@@ -8,7 +8,15 @@ import type { RunServices } from "./services.ts";
 import { toExecutionBinding, openCheckpoint } from "./state/checkpoint.ts";
 import type { RunDefinition } from "./state/definition.ts";
 import type { RunStore } from "./state/run-store.ts";
-import type { Execution, ExecutionStatus, LiveRun, Run, RunCheckpoint, StopReason } from "./state/run.ts";
+import {
+  type Execution,
+  type ExecutionStatus,
+  isSettled,
+  type LiveRun,
+  type Run,
+  type RunCheckpoint,
+  type StopReason,
+} from "./state/run.ts";
 
 /** Where a run waits for a person, or for its client: what is put to them, and what follows when they take too long. */
 export class RunGates {
@@ -108,6 +116,12 @@ export class RunGates {
       if (checkpoint.kind === "input" && checkpoint.status === "open") this.#services.announce(this.#run, checkpoint);
   }
 
+  /** Closes what an execution has put to people, where it goes on without their answers. */
+  closeQuestions({ id }: Execution): void {
+    for (const checkpoint of this.#checkpointsOf(id))
+      if (checkpoint.kind === "input" && checkpoint.status === "open") this.close(checkpoint, "cancelled");
+  }
+
   /** Closes a checkpoint about which no person has decided. */
   close(checkpoint: RunCheckpoint, status: "expired" | "cancelled"): void {
     this.#services.store.put("checkpoint", { ...checkpoint, status });
@@ -123,7 +137,7 @@ export class RunGates {
     const { store, events } = this.#services;
     const now = this.#now;
     const open = store.listOf("checkpoint", this.#run.id).filter(({ status }) => status === "open");
-    for (const execution of executions) {
+    for (const execution of executions.filter((one) => !isSettled(one))) {
       const checkpoints = open.filter((one) => one.execution === execution.id);
       const isLate = execution.status === "awaiting_client" && (execution.dueAt ?? Infinity) <= now;
       const isExpired = checkpoints.some(({ expiresAt }) => expiresAt <= now);
@@ -206,15 +220,20 @@ export function nextDueOf(run: Run, store: RunStore): number {
   const dues = executions.flatMap(({ status, dueAt = Infinity }) =>
     status === "awaiting_client" || status === "polling" ? [dueAt] : [],
   );
-  const expiries = store
-    .listOf("checkpoint", run.id)
-    .flatMap(({ status, expiresAt }) => (status === "open" ? [expiresAt] : []));
-  return Math.min(Infinity, ...dues, ...expiries);
+  return Math.min(Infinity, ...dues, ...listOpen(run, executions, store).map(({ expiresAt }) => expiresAt));
 }
 
 /** The ids of what a run waits for: calls of the client's tools, and checkpoints. */
 export function openOf(run: Run, store: RunStore): string[] {
-  const waiting = store.listExecutions(run.id, run.step).filter(({ status }) => status === "awaiting_client");
-  const open = store.listOf("checkpoint", run.id).filter(({ status }) => status === "open");
-  return [...waiting, ...open].map(({ id }) => id);
+  const executions = store.listExecutions(run.id, run.step);
+  const waiting = executions.filter(({ status }) => status === "awaiting_client");
+  return [...waiting, ...listOpen(run, executions, store)].map(({ id }) => id);
+}
+
+/** The open checkpoints that a run waits at: those of executions that go on, and those of the run itself. */
+function listOpen(run: Run, executions: readonly Execution[], store: RunStore): RunCheckpoint[] {
+  const goingOn = new Set(executions.flatMap((one) => (isSettled(one) ? [] : [one.id])));
+  return store
+    .listOf("checkpoint", run.id)
+    .filter(({ status, execution }) => status === "open" && (execution === undefined || goingOn.has(execution)));
 }

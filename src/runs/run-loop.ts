@@ -23,6 +23,7 @@ import {
   type StopReason,
 } from "./state/run.ts";
 import { stopsAfter, stopsAtText } from "./state/stop-condition.ts";
+import { namesOf, type RunTool } from "./state/tool.ts";
 import { ToolRunner } from "./tool-runner.ts";
 import { commitStep } from "./unfinished.ts";
 
@@ -219,7 +220,11 @@ export class RunLoop {
   #commit(step: Step, executions: readonly Execution[]): void {
     const run = this.#run;
     run.stalls = 0;
-    const isEnd = stopsAfter(this.#live.definition.stop ?? [], executions);
+    const { stop = [], tools } = this.#live.definition;
+    const isEnd = stopsAfter(
+      stop,
+      executions.map((one) => withNames(one, tools)),
+    );
     const ended: Step = isEnd ? { ...step, limit: "stop_condition" } : step;
     commitStep(run, ended, executions, this.#services);
     this.#services.events.emit(run, {
@@ -257,6 +262,12 @@ export class RunLoop {
 
 /** Ids of steps sort by their numbers. */
 const stepId = ({ id }: Run, n: number): string => `${id}/${String(n).padStart(4, "0")}`;
+
+/** An execution with the names by which rules find its tool. */
+function withNames({ name, status }: Execution, tools: readonly RunTool[]): { names: string[]; status: string } {
+  const tool = tools.find((one) => one.name === name);
+  return { names: tool === undefined ? [name] : namesOf(tool), status };
+}
 
 const toStopReason = ({ finish }: ModelResponse): StopReason =>
   finish.reason === "length" ? "max_tokens" : "end_turn";

@@ -22,6 +22,8 @@ const LIVE_ANSWER_MS = 300_000;
 const TASK_MS = 86_400_000;
 const MIN_POLL_MS = 100;
 const MAX_POLL_MS = 60_000;
+/** And after one that has not reached the server. */
+const RETRY_POLL_MS = 5_000;
 
 /** Executes the tools of one run, and writes down what becomes of them. */
 export class ToolRunner {
@@ -92,7 +94,7 @@ export class ToolRunner {
                 ...progress,
               }),
           }),
-        ask: (question) => this.#askLive(execution, question),
+        ask: (question, unneeded) => this.#askLive(execution, question, unneeded),
       },
     );
   }
@@ -103,13 +105,16 @@ export class ToolRunner {
     await Promise.all(
       due.map(async (execution) => {
         const found = await this.#look(execution);
-        if (found !== undefined) await this.#write(execution, found, caller);
+        if (found === "stopped") return;
+        if (found !== "unreached") return await this.#write(execution, found, caller);
+        // Its server may be reached again; what people have answered is not lost until then.
+        this.#services.store.put("execution", { ...execution, dueAt: this.#now + RETRY_POLL_MS });
       }),
     );
   }
 
-  /** What a task has come to; undefined: the run is stopped. */
-  async #look(execution: Execution): Promise<Executed | PendingCall | undefined> {
+  /** What a task has come to, as far as its server says so. */
+  async #look(execution: Execution): Promise<Executed | PendingCall | "unreached" | "stopped"> {
     const { run, definition, controller } = this.#live;
     const tool = this.#toolOf(execution) as McpRunTool;
     const { task = "", answers, endsAt = Infinity } = execution.handle ?? {};
@@ -121,10 +126,8 @@ export class ToolRunner {
     try {
       return toExecuted(await toServerOutput(this.#services.servers.getTask(task, answers, at)));
     } catch (thrown) {
-      if (controller.signal.aborted) return undefined;
-      if (thrown instanceof LostTask) return toFailure(thrown, execution.effect, undefined);
-      // Its server may be reached again.
-      return { kind: "task", id: task, pollMs: MAX_POLL_MS, questions: [] };
+      if (controller.signal.aborted) return "stopped";
+      return thrown instanceof LostTask ? toFailure(thrown, execution.effect, undefined) : "unreached";
     }
   }
 
@@ -144,6 +147,8 @@ export class ToolRunner {
     store.transact(() => {
       store.put("execution", ended);
       store.put("run", run);
+      // The server has not waited for the answers.
+      this.#gates.closeQuestions(ended);
     });
     if (started.effect !== "read_only") await lifetime.durable();
     if (isSettled(ended)) events.emit(run, toCompleted(ended));
@@ -151,21 +156,24 @@ export class ToolRunner {
 
   /** An execution goes on later: people are put the questions of its server, or its task is looked at again. */
   async #park(started: Execution, pending: PendingCall): Promise<void> {
-    const { store, lifetime } = this.#services;
+    const { store, lifetime, events } = this.#services;
     const { run } = this.#live;
-    const { rounds = 0, answers: _, ...handle } = started.handle ?? {};
+    const { rounds = 0, task, endsAt } = started.handle ?? {};
     if (rounds >= MAX_ROUNDS) {
       const text = `The server has wanted more ${MAX_ROUNDS} times; it is not called again.`;
-      return store.put("execution", settleExecution(started, { status: "failed", text, isError: true }, this.#now));
+      const settled = settleExecution(started, { status: "failed", text, isError: true }, this.#now);
+      store.put("execution", settled);
+      return events.emit(run, toCompleted(settled));
     }
     const isTask = pending.kind === "task";
+    const longest = this.#now + TASK_MS;
     const questions = isTask ? this.#gates.findNewQuestions(started, pending.questions) : pending.questions;
     const pollMs = isTask ? Math.min(Math.max(pending.pollMs, MIN_POLL_MS), MAX_POLL_MS) : 0;
     const parked: Execution = {
       ...started,
       status: questions.length > 0 ? "awaiting_input" : isTask ? "polling" : "ready",
       handle: isTask
-        ? { ...handle, task: pending.id, endsAt: handle.endsAt ?? pending.endsAt ?? this.#now + TASK_MS }
+        ? { task: pending.id, endsAt: (pending.id === task && endsAt) || Math.min(pending.endsAt ?? longest, longest) }
         : { rounds: rounds + 1, ...(pending.state !== undefined && { state: pending.state }) },
       dueAt: this.#now + pollMs,
     };
@@ -180,14 +188,15 @@ export class ToolRunner {
   }
 
   /** Puts a question to a person while the call that it belongs to waits on its connection. */
-  async #askLive(execution: Execution, question: McpQuestion): Promise<McpAnswer> {
+  async #askLive(execution: Execution, question: McpQuestion, unneeded: AbortSignal): Promise<McpAnswer> {
     const { store, questions, lifetime } = this.#services;
+    const signal = AbortSignal.any([this.#live.controller.signal, unneeded]);
     const [checkpoint] = this.#gates.openQuestions(execution, [question], LIVE_ANSWER_MS);
     await lifetime.durable();
     this.#gates.announceQuestions(execution);
-    const answer = await questions.wait(checkpoint!.id, LIVE_ANSWER_MS, this.#live.controller.signal);
+    const answer = await questions.wait(checkpoint!.id, LIVE_ANSWER_MS, signal);
     const open = store.find("checkpoint", checkpoint!.id)!;
-    if (open.status === "open") this.#gates.close(open, this.#live.stop === undefined ? "expired" : "cancelled");
+    if (open.status === "open") this.#gates.close(open, signal.aborted ? "cancelled" : "expired");
     return answer;
   }
 

@@ -54,10 +54,13 @@ async function look(
     const outcome = await connections.getTask(handle.task, undefined, at);
     return isWorking(outcome) ? Math.min(Math.max(outcome.pollMs, MIN_PAUSE_MS), MAX_PAUSE_MS) : undefined;
   } catch (thrown) {
-    // What the server says of the task is for the run; that it cannot be reached may pass.
-    return thrown instanceof McpError || thrown instanceof LostTask ? undefined : MAX_PAUSE_MS;
+    return isAboutTask(thrown) ? undefined : MAX_PAUSE_MS;
   }
 }
+
+/** What the server says of the task is for the run; that it cannot be reached, or fails, may pass. */
+const isAboutTask = (thrown: unknown): boolean =>
+  thrown instanceof LostTask || (thrown instanceof McpError && (thrown.status ?? 200) < 500);
 
 const isWorking = (outcome: McpOutcome): outcome is Extract<McpOutcome, { kind: "task" }> =>
   outcome.kind === "task" && outcome.questions.length === 0;

@@ -9,6 +9,7 @@ type State = {
   session: number;
   isFinished: boolean;
   isChanged: boolean;
+  isBroken: boolean;
   answers: Json;
   waiting: Map<string, (result: Json) => void>;
 };
@@ -16,7 +17,15 @@ type State = {
 const STATES = new Map<string, State>();
 
 const stateOf = (test: string): State => {
-  const fresh: State = { log: [], session: 1, isFinished: false, isChanged: false, answers: {}, waiting: new Map() };
+  const fresh: State = {
+    log: [],
+    session: 1,
+    isFinished: false,
+    isChanged: false,
+    isBroken: false,
+    answers: {},
+    waiting: new Map(),
+  };
   const state = STATES.get(test) ?? fresh;
   STATES.set(test, state);
   return state;
@@ -39,12 +48,17 @@ const toolsOf = ({ isChanged }: State, kind: string): Json[] => [
   { name: "picture", inputSchema: object({}) },
   { name: "huge", inputSchema: object({}) },
   { name: "vanish", inputSchema: object({}) },
+  { name: "impatient", inputSchema: object({}) },
+  { name: "unavailable", inputSchema: object({}) },
+  { name: "missing", inputSchema: object({}) },
+  { name: "odd_media", inputSchema: object({}) },
+  { name: `${"a_very_long_name_".repeat(4)}delete`, inputSchema: object({}) },
   ...(kind === "double" ? [{ name: "refund", inputSchema: object({}) }] : []),
   ...(kind === "refs" ? [{ name: "ref", inputSchema: { $ref: "https://schemas.example.com/s.json" } }] : []),
 ];
 
 /**
- * A host of MCP servers. The first part of a path names a test, which gets its own log at `GET /{test}/log`; `POST /{test}/finish`, `/change` and
+ * A host of MCP servers. The first part of a path names a test, which gets its own log at `GET /{test}/log`; `POST /{test}/finish`, `/change`, `/break` and
  * `/forget` change what its server does; any other last part is a server: `modern`, `legacy`, `double` and `refs`.
  */
 export async function answerMcp(request: Request): Promise<Response> {
@@ -52,6 +66,7 @@ export async function answerMcp(request: Request): Promise<Response> {
   const state = stateOf(test);
   if (what === "log") return Response.json(state.log);
   if (what === "finish") return Response.json((state.isFinished = true));
+  if (what === "break") return Response.json((state.isBroken = true));
   if (what === "change") return Response.json((state.isChanged = true));
   if (what === "forget") return Response.json(++state.session);
   const message = (await request.json()) as { id?: unknown; method: string; params?: Json; result?: Json };
@@ -80,6 +95,10 @@ export async function answerMcp(request: Request): Promise<Response> {
   if (method === "tools/call") return await callTool(params, { state, id, reply, isLegacy: what === "legacy" });
   if (method === "tasks/cancel") return reply({ resultType: "complete" });
   if (method === "tasks/update") {
+    if (state.isBroken) {
+      state.isBroken = false;
+      return new Response("no", { status: 503 });
+    }
     Object.assign(state.answers, params.inputResponses);
     return reply({ resultType: "complete" });
   }
@@ -135,6 +154,14 @@ async function callTool(params: Json, { state, id, reply, isLegacy }: Calling): 
           { type: "image", data: "iVBORw0KGgo=", mimeType: "image/png" },
         ],
       });
+    case "odd_media":
+      return reply({ resultType: "complete", content: [{ type: "image", data: "iVBO", mimeType: "no\r\ntype" }] });
+    case "unavailable":
+      return new Response("no", { status: 504 });
+    case "missing":
+      return Response.json({ jsonrpc: "2.0", id, error: { code: -32002, message: "no such order" } }, { status: 404 });
+    case "impatient":
+      return isLegacy ? askLive(id, state, { isPatient: false }) : reply(textOf("Done."));
     case "huge":
       return reply(textOf("x".repeat(50 * 1024 * 1024)));
     case "vanish":
@@ -145,7 +172,7 @@ async function callTool(params: Json, { state, id, reply, isLegacy }: Calling): 
 }
 
 /** A question on the stream of a call, as servers of the older protocol ask it. */
-function askLive(id: unknown, state: State): Response {
+function askLive(id: unknown, state: State, { isPatient = true } = {}): Response {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const writer = writable.getWriter();
   const send = (message: Json): Promise<void> =>
@@ -154,5 +181,6 @@ function askLive(id: unknown, state: State): Response {
     void send({ id, result: { content: [{ type: "text", text: JSON.stringify(result) }] } }).then(() => writer.close());
   });
   void send({ id: "q-1", method: "elicitation/create", params: CONFIRM });
+  if (!isPatient) setTimeout(() => state.waiting.get("q-1")!({ content: "Not waited." }), 200);
   return new Response(readable, { headers: { "content-type": "text/event-stream" } });
 }

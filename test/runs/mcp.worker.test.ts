@@ -1,5 +1,5 @@
 import { runInDurableObject } from "cloudflare:test";
-import { describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import type { McpMessage } from "../fake/mcp.ts";
 import { writePlan } from "../fake/plan.ts";
 import { eventsOf, json, listOf, objectOfRun, run, send, textOf, type Json } from "../support/runs/client.ts";
@@ -75,14 +75,48 @@ describe.each(KINDS)("a server of the %s protocol", (kind) => {
     ]);
   });
 
-  it("that breaks off behind a call that may have changed something leaves that to a person", async () => {
-    const waiting = await run(callOf(`vanish-${kind}`, kind, "vanish"));
-    expect(waiting.status).toBe("waiting_for_approval");
-    const [checkpoint] = await listOf(waiting.id, "checkpoints");
-    expect(checkpoint).toMatchObject({ kind: "unknown", decisions: ["retry", "result", "fail"] });
-    await resolve(checkpoint!.id, { decision: "result", content: "It has run." });
-    expect(await ended(waiting.id)).toMatchObject({ status: "completed" });
-    expect(await callsOf(`vanish-${kind}`)).toHaveLength(1);
+  it.each(["vanish", "unavailable"])(
+    "that breaks off behind a call that may have changed something leaves that to a person: %s",
+    async (name) => {
+      const waiting = await run(callOf(`${name}-${kind}`, kind, name));
+      expect(waiting.status).toBe("waiting_for_approval");
+      const [checkpoint] = await listOf(waiting.id, "checkpoints");
+      expect(checkpoint).toMatchObject({ kind: "unknown", decisions: ["retry", "result", "fail"] });
+      await resolve(checkpoint!.id, { decision: "result", content: "It has run." });
+      expect(await ended(waiting.id)).toMatchObject({ status: "completed" });
+      expect(await callsOf(`${name}-${kind}`)).toHaveLength(1);
+    },
+  );
+
+  it("whose tool has an error of its own is not called again", async () => {
+    const done = await run(callOf(`missing-${kind}`, kind, "missing"));
+    expect(await listOf(done.id, "tool-executions")).toMatchObject([
+      { status: "failed", result: expect.stringContaining("no such order") },
+    ]);
+    expect(await callsOf(`missing-${kind}`)).toHaveLength(1);
+  });
+
+  it("may give what is no picture, and the model reads that", async () => {
+    const done = await run(callOf(`odd-${kind}`, kind, "odd_media"));
+    expect(done.status).toBe("completed");
+    expect(await listOf(done.id, "tool-executions")).toMatchObject([
+      { result: expect.stringContaining("cannot be read") },
+    ]);
+  });
+
+  it("has rules for its tools by their names in full", async () => {
+    const name = `${"a_very_long_name_".repeat(4)}delete`;
+    const policy = [
+      { tool: "*_delete", do: "deny" },
+      { tool: "*", do: "allow" },
+    ];
+    const first = await run(callOf(`rules-${kind}`, kind, "picture"));
+    const shown = await json("GET", `/v1/runs/${first.id as string}/effective-request`);
+    const own = (shown.tools as Json[]).find(({ tool }) => tool === name)!.name as string;
+    expect(own).not.toContain("_delete");
+    const input = writePlan([[{ name: own, args: {} }], "Done."]);
+    const done = await run({ ...callOf(`rules-${kind}`, kind, "picture"), input, policy });
+    expect(await listOf(done.id, "tool-executions")).toMatchObject([{ status: "denied" }]);
   });
 
   it("that describes a tool anew after its approval is not called", async () => {
@@ -140,6 +174,13 @@ describe.each(KINDS)("a server of the %s protocol", (kind) => {
   });
 });
 
+it("a question that its server does not wait for is closed", async () => {
+  const done = await run(callOf("impatient", "legacy", "impatient"));
+  expect(done.status).toBe("completed");
+  expect(await listOf(done.id, "checkpoints")).toMatchObject([{ kind: "input", status: "cancelled" }]);
+  expect(await listOf(done.id, "tool-executions")).toMatchObject([{ status: "succeeded" }]);
+});
+
 describe("a task", () => {
   it("is waited for, and its result is the call's", async () => {
     const started = send("POST", "/v1/runs", { model: "fake/plan", ...callOf("task", "modern", "report_task") });
@@ -185,6 +226,23 @@ describe("a task", () => {
     expect((await listOf(id, "checkpoints")).filter(({ kind }) => kind === "input")).toHaveLength(1);
   });
 
+  it("gets the answer of a person again, if its server was not reached with it", async () => {
+    const started = send("POST", "/v1/runs:stream", {
+      model: "fake/plan",
+      ...callOf("unlucky", "modern", "interview_task"),
+    });
+    const id = (await started).headers.get("x-rhone-run-id");
+    const events = eventsOf(await started);
+    const question = await questionOf(id);
+    await tell("unlucky", "finish");
+    await tell("unlucky", "break");
+    await resolve(question.id, { decision: "answer", content: { name: "Ada" } });
+    expect(await ended(id)).toMatchObject({ status: "completed" });
+    await events;
+    expect((await logOf("unlucky")).filter(({ method }) => method === "tasks/update")).toHaveLength(2);
+    expect(await listOf(id, "tool-executions")).toMatchObject([{ result: expect.stringContaining('"name":"Ada"') }]);
+  });
+
   it("is ended at its server when its run is cancelled", async () => {
     const waiting = await run({ ...callOf("cancelled", "modern", "report_task"), limits: { tool_timeout_ms: 1 } });
     await json("POST", `/v1/runs/${waiting.id as string}:cancel`, {});
@@ -196,6 +254,10 @@ describe("a task", () => {
 });
 
 describe("the tools of a server", () => {
+  beforeEach(async () => {
+    await send("PUT", "/v1/secrets/BOUND", { value: "x", hosts: ["tools.example.com"] });
+  });
+
   const start = (body: Json): Promise<Response> =>
     send("POST", "/v1/runs", { model: "fake/plan", input: "x", ...body });
 
@@ -219,6 +281,16 @@ describe("the tools of a server", () => {
       { servers: crm("bad", "modern", { headers: { authorization: "Bearer wrong" } }) },
       502,
       "credentials",
+    ],
+    [
+      "a secret that is not bound to the server",
+      {
+        servers: crm("bad", "modern", {
+          auth: { client_id: "x", client_secret: { secret: "BOUND" }, token_url: "https://tools.example.com/token" },
+        }),
+      },
+      400,
+      "BOUND may be sent to tools.example.com only",
     ],
     [
       "a secret that is not there",

@@ -21,7 +21,7 @@ import { McpServers } from "../../runs/servers/mcp-servers.ts";
 import { effectOf, type GatewayTool, toModelTool } from "../../runs/state/tool.ts";
 import { readText } from "../../surfaces/body.ts";
 import { newId } from "../../wire/id.ts";
-import { isObject, type Json, type JsonObject, parseJson, stringOf } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, lookUp, parseJson, stringOf } from "../../wire/json.ts";
 import { errorResponses, jsonBody, jsonResponse } from "../openapi/responses.ts";
 import { allowedOrigin } from "../request/cors.ts";
 import type { AppEnv } from "../request/env.ts";
@@ -70,7 +70,7 @@ async function serve(c: Http): Promise<Response> {
     request = readClientMessage(await readText(c.req.raw), c.req.raw.headers);
     if (request === undefined) return c.body(null, 202);
     const { id, method, isModern } = request;
-    const handle = METHODS[method];
+    const handle = lookUp(METHODS, method);
     if (handle === undefined)
       throw new Refusal(METHOD_NOT_FOUND, `no method ${method}`, { status: isModern ? 404 : 200 });
     return Response.json({ jsonrpc: "2.0", id, result: await handle(c, request) });
@@ -171,7 +171,12 @@ async function perform(c: Http, command: RunCommand & { id: string }): Promise<T
   const stub = stubForId(c.env.SESSIONS, "run", command.id);
   if (stub === undefined)
     throw new Refusal(INVALID_PARAMS, "params.requestState: expected the state of a call that waits");
-  return await (await answer(stub, command, c)).json<ToolCallOutcome>();
+  try {
+    return await (await answer(stub, command, c)).json<ToolCallOutcome>();
+  } catch (thrown) {
+    const isForeign = thrown instanceof GatewayError && thrown.code === "object.not_found" && command.do === "answer";
+    throw isForeign ? new Refusal(INVALID_PARAMS, `params.requestState: ${thrown.message}`) : thrown;
+  }
 }
 
 /** Parameters that a tool has mirrored to headers must be the same there (MCP 2026-07-28, "Server behavior for custom headers"). */

@@ -35,7 +35,7 @@ export async function resolveCheckpoint(
   const now = lifetime.now();
   const run = engine.require(runId);
   if (decision.decision === "edit" || decision.decision === "answer")
-    await loadPatterns(engine.definitionOf(run).tools);
+    await loadPatterns([engine.definitionOf(run).tools, store.find("checkpoint", id)?.question]);
   const given = await screen(freeTextOf(decision), run, caller);
   // Nothing is awaited from here on until the decision is written: there is one.
   const checkpoint = store.find("checkpoint", id)!;
@@ -118,7 +118,7 @@ function decide(engine: RunEngine, checkpoint: RunCheckpoint, decision: GivenDec
     case "approve":
       return { ...execution, ...toOpen(tool, now) };
     case "retry":
-      return { ...execution, status: "ready" };
+      return toRetried(execution);
     case "edit":
       return edit(execution, tool, { args: freeTextOf(decision), shown: given.text }, now);
     case "deny":
@@ -130,6 +130,12 @@ function decide(engine: RunEngine, checkpoint: RunCheckpoint, decision: GivenDec
       return settleExecution(execution, toScreened(given, { status: isError ? "failed" : "succeeded", isError }), now);
     }
   }
+}
+
+/** A call that is made once more: with the state that its server has given, but not as the task that it was. */
+function toRetried({ handle, ...execution }: Execution): Execution {
+  const again = handle?.task === undefined ? handle : undefined;
+  return { ...execution, status: "ready", ...(again && { handle: again }) };
 }
 
 const explained = (what: string, reason: string): string => (reason === "" ? `${what}.` : `${what}: ${reason}`);

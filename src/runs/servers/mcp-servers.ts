@@ -18,10 +18,10 @@ import { openCredentials, openHeaders, type SecretFinder } from "./tool-secrets.
 /** How long a server may take to list its tools. Milliseconds. */
 const LIST_MS = 20_000;
 
-/** Lists of tools in memory, at most; beyond it they are cleared. */
-const MAX_LISTS = 500;
+/** Lists of tools in memory, as JSON; beyond it they are cleared. Characters. */
+const MAX_LISTED = 8 * 1024 * 1024;
 
-type ToolList = { tools: readonly McpTool[]; until: number };
+type ToolList = { tools: readonly McpTool[]; until: number; length: number };
 
 /** By organisation and endpoint, credentials included: a server may list other tools to others. */
 const LISTS = new Map<string, ToolList>();
@@ -71,8 +71,10 @@ export class McpServers {
     const known = LISTS.get(key);
     if (known !== undefined && known.until > Date.now()) return known.tools;
     const { tools, ttlMs } = await listTools(session, at);
-    if (LISTS.size >= MAX_LISTS) LISTS.clear();
-    LISTS.set(key, { tools, until: Date.now() + ttlMs });
+    const length = JSON.stringify(tools).length;
+    LISTS.delete(key);
+    if ([...LISTS.values()].reduce((sum, list) => sum + list.length, length) > MAX_LISTED) LISTS.clear();
+    LISTS.set(key, { tools, until: Date.now() + ttlMs, length });
     return tools;
   }
 
@@ -89,13 +91,14 @@ export class McpServers {
       ...during
     }: ServerAt & {
       onProgress: (progress: McpProgress) => void;
-      onQuestion: (question: McpQuestion) => Promise<McpAnswer>;
+      onQuestion: (question: McpQuestion, unneeded: AbortSignal) => Promise<McpAnswer>;
     },
   ): Promise<McpOutcome> {
     const at = { server, org, signal: during.signal };
     requireUnchanged(tool, await beforeSending(this.#list(at)));
     const { state, answers } = handle ?? {};
-    const answered = handle && { ...(state !== undefined && { state }), answers: answers ?? {} };
+    const isAgain = state !== undefined || answers !== undefined;
+    const answered = isAgain && { ...(state !== undefined && { state }), answers: answers ?? {} };
     const call = { name: tool.tool, args, schema: tool.parameters, id, ...(answered && { answered }) };
     const { session } = await this.#connect(at);
     return await callTool(session, call, during);
@@ -156,6 +159,8 @@ function requireUnchanged(tool: McpRunTool, listed: readonly McpTool[]): void {
   const now = listed.find(({ name }) => name === tool.tool);
   if (now === undefined) throw new McpError("the server no longer has the tool; it was not called");
   const isSame =
-    now.description === tool.description && JSON.stringify(now.inputSchema) === JSON.stringify(tool.parameters);
+    now.description === tool.description &&
+    JSON.stringify(now.inputSchema) === JSON.stringify(tool.parameters) &&
+    (tool.annotations === undefined || JSON.stringify(now.annotations) === JSON.stringify(tool.annotations));
   if (!isSame) throw new McpError("the server has changed the tool since the run started; it was not called");
 }

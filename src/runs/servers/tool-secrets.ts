@@ -27,8 +27,8 @@ export async function requireSecrets(
   for (const { name, at, url } of uses) {
     const secret = await findSecret(org, name);
     if (secret === undefined) throw invalid(at, `there is no secret ${name}`);
-    const target = url === undefined ? undefined : URL.parse(url);
-    if (target === null || (target !== undefined && !isAmongHosts(target, secret.hosts)))
+    const target = URL.parse(url);
+    if (target === null || !isAmongHosts(target, secret.hosts))
       throw invalid(at, `${name} may be sent to ${secret.hosts.join(", ")} only`);
   }
 }
@@ -50,26 +50,31 @@ export async function openHeaders(
   return Object.fromEntries(await Promise.all(opened)) as Record<string, string>;
 }
 
-/** What a server's authorization server is sent; undefined: there is none. Throws `UrlRefusal` if the secret is not there. */
-export async function openCredentials(
-  { auth }: McpServer,
-  { org, findSecret }: Opening,
-): Promise<ClientCredentials | undefined> {
+/**
+ * What a server's authorization server is sent; undefined: there is none. The token goes to the server, so the secret has to be bound to
+ * that too. Throws `UrlRefusal`.
+ */
+export async function openCredentials({ auth }: McpServer, opening: Opening): Promise<ClientCredentials | undefined> {
   const { client_id: clientId, client_secret: named, token_url: tokenUrl, scope } = auth ?? {};
   if (clientId === undefined || named === undefined) return undefined;
-  const found = await findSecret(org, named.secret);
-  if (found === undefined) throw new UrlRefusal(`its secret ${named.secret} is not there`);
-  const { value: clientSecret, hosts } = found;
+  const { value: clientSecret, hosts } = await findBound(named.secret, opening);
   return withoutUndefined<ClientCredentials>({ clientId, clientSecret, hosts, tokenUrl, scope });
 }
 
 /** The value of a secret. Throws `UrlRefusal` if it may not be sent to `url`. */
-export async function openToolSecret(name: string, { url, org, findSecret }: Opening): Promise<string> {
+export const openToolSecret = async (name: string, opening: Opening): Promise<string> =>
+  (await findBound(name, opening)).value;
+
+/** A secret that may be sent to `url`. Throws `UrlRefusal` for any other. */
+async function findBound(
+  name: string,
+  { url, org, findSecret }: Opening,
+): Promise<NonNullable<Awaited<ReturnType<SecretFinder>>>> {
   const found = await findSecret(org, name);
   const target = URL.parse(url);
   if (found === undefined || target === null || !isAmongHosts(target, found.hosts))
     throw new UrlRefusal(`its secret ${name} is not there, or may not be sent to it`);
-  return found.value;
+  return found;
 }
 
 /** A webhook with the values of its secrets. Throws as `openHeaders`. */

@@ -4,7 +4,7 @@ import { format } from "../../surfaces/native-schemas.ts";
 import { rhoneRequest } from "../../surfaces/rhone.ts";
 import { validate } from "../../surfaces/validate.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
-import { type GivenRun, type RunLimits, runLimits, type RunParts } from "./definition.ts";
+import { DEFAULT_LIMITS, type GivenRun, type RunLimits, runLimits, type RunParts } from "./definition.ts";
 import { EFFECTS, toolRule } from "./policy.ts";
 import { mcpServers } from "./server.ts";
 import { stopCondition } from "./stop-condition.ts";
@@ -115,12 +115,13 @@ function joinInstructions(texts: readonly Json[]): Json {
   return texts.flatMap((text) => (typeof text === "string" ? [{ type: "system", text }] : text));
 }
 
-/** A number may be lowered; the others are the request's only where the harness leaves them open. */
+/** A number may be lowered, also one by default; the others are the request's only where the harness leaves them open. */
 function lowerLimits(limits: Partial<RunLimits>, given: Partial<RunLimits>): Partial<RunLimits> {
   const lowered = Object.entries(given).map(([name, value]) => {
-    const own = limits[name as keyof RunLimits];
+    const own = { ...DEFAULT_LIMITS, ...limits }[name as keyof RunLimits];
     const isLower = typeof own === "number" && typeof value === "number" && value < own;
-    return [name, own === undefined || isLower ? value : own];
+    const isOpen = typeof own !== "number" && !(name in limits);
+    return [name, isOpen || isLower ? value : own];
   });
   return { ...limits, ...Object.fromEntries(lowered) };
 }

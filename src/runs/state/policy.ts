@@ -77,9 +77,9 @@ export type ToolVerdict = { do: CallVerdict; expiresSeconds: number; approver: "
 /** How long an approval may take by default. Seconds. */
 const DEFAULT_EXPIRY_S = 86_400;
 
-/** A tool as policy looks at it. `own`: what it brings with it. */
+/** A tool as policy looks at it. `names`: that for the model, and in full. `own`: what it brings with it. */
 type JudgedTool = {
-  name: string;
+  names: readonly string[];
   kind: "function" | "native" | "http" | "mcp";
   effect: Effect;
   own: z.infer<typeof ownPolicy> | undefined;
@@ -90,12 +90,12 @@ type JudgedTool = {
  * repeated and what the client executes itself is allowed, and a person decides about the rest.
  */
 export function judgeCall(
-  { name, kind, effect, own }: JudgedTool,
+  { names, kind, effect, own }: JudgedTool,
   args: JsonObject,
   rules: readonly ToolRule[],
 ): ToolVerdict {
   const ownRules: readonly Rule[] = typeof own === "string" ? [{ do: own }] : (own ?? []);
-  const named = rules.filter(({ tool }) => matchesPattern(tool, name));
+  const named = rules.filter(({ tool }) => matchesAny(tool, names));
   const rule = [...named, ...ownRules].find(({ when }) => when === undefined || matches(when, args));
   const isHarmless = kind === "function" || effect === "read_only" || effect === "idempotent";
   return {
@@ -104,6 +104,10 @@ export function judgeCall(
     approver: rule?.approver ?? "any",
   };
 }
+
+/** Whether one of a tool's names matches a pattern. */
+export const matchesAny = (pattern: string, names: readonly string[]): boolean =>
+  names.some((name) => matchesPattern(pattern, name));
 
 /** Whether a name matches a pattern in which `*` stands for any characters. Linear: each part is looked for once. */
 export function matchesPattern(pattern: string, name: string): boolean {

@@ -3,6 +3,7 @@ import { hasTable } from "../../session/schema.ts";
 import { enqueue } from "../../store/outbox.ts";
 import type { StoredRecord } from "../../store/records.ts";
 import type { Storage } from "../../store/sql.ts";
+import { parseJson } from "../../wire/json.ts";
 import {
   type Notification,
   type NotificationType,
@@ -158,7 +159,7 @@ export class RunStore {
       `SELECT id, kind, body FROM run_parts ${where}`,
       ...values,
     ).map(({ id, kind, body }) => {
-      const part = JSON.parse(loadText(sql, id, body)) as T & { status: string };
+      const part = parseJson(loadText(sql, id, body)) as T & { status: string };
       if (kind === "run" && !this.#statuses.has(id)) this.#statuses.set(id, part.status);
       return part;
     });

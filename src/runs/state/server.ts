@@ -44,11 +44,19 @@ export type McpServer = z.infer<typeof mcpServer>;
 
 /** The servers of a run, by the names with which those of their tools start. */
 export const mcpServers = z
-  .record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/, "expected 1 to 32 of A-Z a-z 0-9 _ -"), mcpServer)
+  .record(
+    z
+      .string()
+      .regex(
+        /^(?!.*__)[A-Za-z0-9](?:[A-Za-z0-9_-]{0,30}[A-Za-z0-9-])?$/,
+        "expected 1 to 32 of A-Z a-z 0-9 _ -, without __ and without _ at its end",
+      ),
+    mcpServer,
+  )
   .refine((all) => Object.keys(all).length <= 16, "expected at most 16 servers");
 
-/** A secret, by its name, with the place where it is named and the URL that it is sent to; none: the place is not known yet. */
-export type SecretUse = { name: string; at: string; url: string | undefined };
+/** A secret, by its name, with the place where it is named and the URL that it is sent to. */
+export type SecretUse = { name: string; at: string; url: string };
 
 /** The secrets in the headers of requests to `url`. */
 export const secretsInHeaders = (given: z.infer<typeof headers> | undefined, url: string): SecretUse[] =>
@@ -61,6 +69,9 @@ export function secretsOfServer({ url, headers: sent, auth }: McpServer): Secret
   const uses = secretsInHeaders(sent, url);
   const { secret, client_secret: credential, token_url: tokenUrl } = auth ?? {};
   if (secret !== undefined) uses.push({ name: secret, at: "auth.secret", url });
-  if (credential !== undefined) uses.push({ name: credential.secret, at: "auth.client_secret.secret", url: tokenUrl });
+  // What it buys goes to the server, so it has to be bound to that as well as to where it is sent.
+  if (credential !== undefined)
+    for (const target of [url, ...(tokenUrl === undefined ? [] : [tokenUrl])])
+      uses.push({ name: credential.secret, at: "auth.client_secret.secret", url: target });
   return uses;
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { matchesPattern } from "./policy.ts";
+import { matchesAny } from "./policy.ts";
 
 /** What ends a run: a tool that has succeeded, failed or either, or a text in the model's reply. */
 export const stopCondition = z
@@ -20,13 +20,13 @@ export const stopsAtText = (conditions: readonly StopCondition[], text: string):
 /** Whether a batch has an execution that ends the run. */
 export const stopsAfter = (
   conditions: readonly StopCondition[],
-  executions: readonly { name: string; status: string }[],
+  executions: readonly { names: readonly string[]; status: string }[],
 ): boolean =>
   conditions.some(({ tool, after }) =>
     executions.some(
-      ({ name, status }) =>
+      ({ names, status }) =>
         tool !== undefined &&
-        matchesPattern(tool, name) &&
+        matchesAny(tool, names) &&
         (after === "settled" || (after === "succeeded") === (status === "succeeded")),
     ),
   );

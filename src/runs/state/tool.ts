@@ -74,13 +74,15 @@ export const givenTool = z
 export type GivenTool = z.infer<typeof givenTool>;
 export type ServerTools = z.infer<typeof serverTools>;
 
-/** A tool of a server, as that has described it when the run started. `tool`: its name there. */
+/** A tool of a server, as that has described it when the run started. `tool`: its name there; `name`: the one for the model. */
 export type McpRunTool = Pick<ServerTools, "type" | "server" | "policy" | "timeout_ms"> & {
   name: string;
   tool: string;
   description?: string;
   parameters: JsonObject;
   effect: Effect;
+  /** What the server says of itself, where that counts. */
+  annotations?: { readOnly: boolean; idempotent: boolean };
 };
 
 /** A tool of a run. `isBrought`: by a request to a run that has its other tools from a harness. */
@@ -90,6 +92,13 @@ export type WebhookTool = Extract<RunTool, { type: "http" }>;
 
 /** A tool that the gateway executes. */
 export type GatewayTool = Exclude<RunTool, { type: "function" }>;
+
+/**
+ * The names by which rules find a tool: the one that the model is shown and, of a tool of a server, `{server}__{tool}` in full, of which
+ * that may be a shorter form.
+ */
+export const namesOf = (tool: RunTool): string[] =>
+  tool.type === "mcp" ? [tool.name, `${tool.server}__${tool.tool}`] : [tool.name];
 
 /** Whether running a tool once more changes anything. */
 export const effectOf = (tool: RunTool): Effect => (tool.type === "native" ? "read_only" : (tool.effect ?? "unknown"));

@@ -1,5 +1,6 @@
 import { McpError } from "../../mcp/mcp-error.ts";
 import type { McpMedia, McpOutcome } from "../../mcp/messages.ts";
+import { OutboundError } from "../../outbound/bounded-fetch.ts";
 import type { ToolOutput } from "./native-tools.ts";
 
 /** A call that its server goes on with later: once people have answered, or as a task. */
@@ -17,6 +18,11 @@ export async function toServerOutput(call: Promise<McpOutcome>): Promise<ServerO
     return output;
   } catch (thrown) {
     if (!(thrown instanceof McpError)) throw thrown;
-    return { text: `The call has failed: ${thrown.message}`, isError: true, media: [] };
+    const { code, status = 200, message } = thrown;
+    // Without an error of the protocol, a failing server does not say what became of the call.
+    if (code === undefined && status >= 500) throw new OutboundError(message, { isSent: true, cause: thrown });
+    const isUnreadable = code === undefined && status === 200;
+    const text = isUnreadable ? `The tool has run, but ${message}` : `The call has failed: ${message}`;
+    return { text, isError: true, media: [], ...(status === 429 && { isPassing: true }) };
   }
 }

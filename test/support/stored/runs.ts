@@ -70,6 +70,7 @@ export const RUNS = {
     description: true,
     parameters: true,
     effect: true,
+    annotations: true,
     policy: true,
     timeout_ms: true,
   } satisfies Members<McpRunTool>,
