@@ -147,7 +147,7 @@ function requireCursor(after: string): HarnessName {
 /** Stores a definition that runs can use. Throws `request.invalid`, naming the field and what was expected. */
 async function store(c: Http, document: Json): Promise<JsonObject> {
   const { org, keyId } = c.var.caller;
-  const read = readHarness(document);
+  const read = readHarness(isObject(document) ? withoutOwnMembers(document) : document);
   await requireUsable(read, c);
   const body = JSON.stringify(read);
   requireSize(body);
@@ -155,6 +155,11 @@ async function store(c: Http, document: Json): Promise<JsonObject> {
   if (added === undefined) throw invalid("name", "expected at most 200 harnesses: delete one");
   clearNewestHarness(org, read.name);
   return toApiHarness(added);
+}
+
+/** A definition without what the gateway knows of it: a version that was read, and changed, can be stored as it is. */
+function withoutOwnMembers({ id: _, object: __, version: ___, created_at: ____, ...members }: JsonObject): JsonObject {
+  return members;
 }
 
 /** A version as the API shows it: its definition with what the gateway knows of it. */

@@ -20,10 +20,7 @@ describe("the secrets that a harness names", () => {
     ["in a header", tool("OWN_TOKEN")],
     ["to sign with", { tools: [{ http: "a", url: "https://tools.example.com/", secret: "OWN_TOKEN" }] }],
     ["of a server", server({ secret: "OWN_TOKEN" })],
-    [
-      "for tokens, from where the server says",
-      server({ client_id: "a", client_secret: { secret: "OWN_TOKEN" } }, "https://a.example/mcp"),
-    ],
+    ["for tokens, from where the server says", server({ client_id: "a", client_secret: { secret: "OWN_TOKEN" } })],
     ["that the deployment gives to tools", tool("SHARED_TOOL_TOKEN")],
   ])("may be sent: %s", async (_, body) => {
     expect(await create({ name: "usable", ...body })).toMatchObject(body.servers === undefined ? {} : body);

@@ -101,6 +101,12 @@ describe("a harness", () => {
     expect(((await answered("GET", `${PATH}/harness_same/versions`)).data as Json[]).length).toBe(1);
   });
 
+  it("that was read may be changed and stored as it is", async () => {
+    const first = await create({ name: "edited", model: "demo" });
+    const second = await answered("PUT", `${PATH}/harness_edited`, { body: { ...first, instructions: "Be brief." } });
+    expect(second).toMatchObject({ id: "harness_edited_v2", model: "demo", instructions: "Be brief." });
+  });
+
   it("gets a version from each of two requests at once", async () => {
     const made = await Promise.all(
       ["one", "two"].map((instructions) => answered("PUT", `${PATH}/harness_race`, { body: { instructions } })),
