@@ -95,7 +95,7 @@ const countDataBytes = (text: string): number =>
  * instructions, other members.
  */
 export function countBytes(
-  { surface, text, members, items, systemCount }: ParsedRequest,
+  { surface, text, members, items, systemCount, addedBytes = 0 }: ParsedRequest,
   { history, known, instructions }: Context,
 ): number {
   const { layout } = surface.dialect;
@@ -106,6 +106,7 @@ export function countBytes(
     ...otherMembers.map(({ value }) => Buffer.byteLength(text.slice(value.start, value.end))),
     Buffer.byteLength(instructions?.items ?? ""),
     Buffer.byteLength(instructions?.member?.json ?? ""),
+    addedBytes,
   ];
   return sizes.reduce((sum, size) => sum + size, 0);
 }

@@ -12,6 +12,7 @@ import type { Context } from "../session/session.ts";
 import type { DiscardedUsage } from "../store/records.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
 import { listUnknownMembers } from "../surfaces/unknown-members.ts";
+import { appendMember, splice } from "../wire/splice.ts";
 import { priceDiscarded } from "./call/attempt-cost.ts";
 import { limitAttempt } from "./call/attempt-limits.ts";
 import { CallLog } from "./call/call-log.ts";
@@ -186,7 +187,7 @@ class StreamedGeneration extends Generation {
 type UnsentCall = Pick<UpstreamCall, "call" | "request" | "context" | "destination" | "carried" | "shield" | "isStep">;
 
 /**
- * Reuses the caller's bytes if the provider speaks the caller's dialect, takes its tools, and no message or foreign
+ * Reuses the caller's bytes if the provider speaks the caller's dialect, takes its tools, and no message, tool or foreign
  * instruction has to be added; otherwise encodes the decoded request.
  */
 function buildBody(unsent: UnsentCall, appended: readonly Message[]): ProviderBody {
@@ -195,12 +196,21 @@ function buildBody(unsent: UnsentCall, appended: readonly Message[]): ProviderBo
   const { instructions } = context;
   const reusesBytes =
     appended.length === 0 &&
+    request.addedBytes === undefined &&
     isSameDialect(unsent) &&
     !(mayTranslateTools(encodeTarget) && translatesTools(request.request, encodeTarget)) &&
     (instructions === undefined || instructions.dialect === dialect.id);
   return reusesBytes
     ? spliceBody(request, context, encodeTarget, findUsageOption(unsent))
-    : encodeBody(request, context, encodeTarget, appended);
+    : withUsage(encodeBody(request, context, encodeTarget, appended), unsent);
+}
+
+/** The body with the option that reports usage: that of an extended request is the client's, which may lack it. */
+function withUsage(encoded: ProviderBody, unsent: UnsentCall): ProviderBody {
+  const usage = unsent.request.addedBytes !== undefined && isSameDialect(unsent) ? findUsageOption(unsent) : undefined;
+  if (usage === undefined) return encoded;
+  const [key, json] = usage.member;
+  return { ...encoded, body: splice(encoded.body, [appendMember(encoded.body, key, json)]) };
 }
 
 /**

@@ -28,13 +28,18 @@ type Meaning = {
   instructions?: Instructions | undefined;
   /** Some items differ from the text: items of the gateway's own kind were converted to the wire's format. */
   hasRewrittenItems?: true;
+  /** UTF-8 bytes of what the request has beside its text: see `extendRequest`. */
+  addedBytes?: number;
   /** The messages as the client sent them, if results among them were changed or added: the hash of the turn covers these. */
   sent?: readonly Message[];
 };
 
 type RequestParts = RequestText & { surface: Surface; outside: PathParams; model: string; stream: boolean };
 
-/** A request, and its meaning. Immutable: `with` makes a changed one. */
+/**
+ * A request, and its meaning. Immutable: `with` makes a changed one, `withOptions` one with another `rhone` object or mode, and
+ * `extendRequest` one with more tools.
+ */
 export class ParsedRequest {
   readonly text: string;
   readonly members: readonly ScannedMember[];
@@ -101,6 +106,11 @@ export class ParsedRequest {
   /** As in `Meaning`. A request that is not decoded has no such items. */
   get hasRewrittenItems(): boolean {
     return this.isDecoded && this.meaning.hasRewrittenItems === true;
+  }
+
+  /** As in `Meaning`; undefined: the text is all of it. */
+  get addedBytes(): number | undefined {
+    return this.isDecoded ? this.meaning.addedBytes : undefined;
   }
 
   get isDecoded(): boolean {
