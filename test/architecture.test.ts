@@ -25,7 +25,7 @@ const INNER_FLOORS: Record<string, readonly (readonly string[])[]> = {
   keys: [["budget"], ["."]],
   shield: [["detect"], ["."]],
   mcp: [["."], ["server"]],
-  runs: [["tools"], ["state"], ["servers"], ["."], ["api"]],
+  runs: [["tools"], ["state"], ["servers", "steps"], ["."], ["api", "answer"]],
   gateway: [["output"], ["shield"], ["call"], ["upstream"], ["reply"], ["."], ["responses", "sockets"], ["session"]],
   http: [
     ["request", "openapi"],

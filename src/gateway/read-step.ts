@@ -1,5 +1,6 @@
 import { unfold } from "../canonical/accumulator.ts";
 import type { StreamEvent } from "../canonical/types.ts";
+import type { CallLog } from "./call/call-log.ts";
 import type { UpstreamCall } from "./call/upstream-call.ts";
 import { buildErrorResponse } from "./reply/headers.ts";
 import type { Recover } from "./reply/recovery.ts";
@@ -11,7 +12,11 @@ import type { StartedStream, UpstreamAnswer } from "./upstream/first-content.ts"
  * Gets the events of one step's answer as they are read: those of one stream, without an `error`. Its `end` comes when the
  * answer is durable. `call`: of the target that the events come from, another one after a recovery.
  */
-export type AnswerSink = { push: (events: readonly StreamEvent[], call: UpstreamCall) => void };
+export type AnswerSink = {
+  /** Gets the call before its first events. `log`: of the call. */
+  open?: (call: UpstreamCall, log: CallLog) => void;
+  push: (events: readonly StreamEvent[], call: UpstreamCall) => void;
+};
 
 /**
  * Reads an answer for a sink instead of a client. Resolves when the call's record is durable, to an empty response or, for
@@ -23,6 +28,7 @@ export async function readStep(
   sink: AnswerSink,
   recover?: Recover,
 ): Promise<Response> {
+  sink.open?.(answer.call, services.log);
   if (!("response" in answer)) return await readStream(answer, services, sink, recover);
   const { call, response } = answer;
   await settle(call, response, services);

@@ -5,10 +5,10 @@ import { newId } from "../wire/id.ts";
 import { loadPatterns } from "../wire/json-schema.ts";
 import { planBatch } from "./batch.ts";
 import { defineRun } from "./define-run.ts";
-import { toCallText } from "./model-call.ts";
 import type { RunEngine } from "./run-engine.ts";
 import { type GivenRun, readRunRequest, type RunDefinition } from "./state/definition.ts";
 import { type Run, type Step, toNewRun } from "./state/run.ts";
+import { toCallText } from "./steps/native-steps.ts";
 import { NATIVE_TOOLS, type NativeToolName } from "./tools/native-tools.ts";
 
 /** Whose run it is. `isNew`: with its session. */

@@ -13,6 +13,7 @@ import { toApiRun } from "./run-views.ts";
 import type { RunServices } from "./services.ts";
 import type { RunDefinition, RunLimits } from "./state/definition.ts";
 import { type FrozenRun, hasEnded, isWaiting, type LiveRun, type Run, type Stop } from "./state/run.ts";
+import { NativeSteps } from "./steps/native-steps.ts";
 import { interruptExecution, keepResults, settleStep } from "./unfinished.ts";
 import { hasDueTasks, lookAtTasks } from "./waiting-tasks.ts";
 
@@ -257,7 +258,7 @@ export class RunEngine {
         live.stop ??= "timeout";
         controller.abort(STOPPED);
       }, remaining);
-      await new RunLoop(live, this.services).drive();
+      await new RunLoop(live, new NativeSteps(run, definition, this.services), this.services).drive();
       await this.#afterDrive(live);
     } catch (thrown) {
       await this.#fail(live, thrown);

@@ -1,16 +1,15 @@
 import { GatewayError, toGatewayError } from "../canonical/error.ts";
 import { logInternalError } from "../canonical/log-internal-error.ts";
 import { textOfBlocks } from "../canonical/text.ts";
-import type { ModelResponse } from "../canonical/types.ts";
+import type { ModelResponse, ToolCall } from "../canonical/types.ts";
 import { sumUsage } from "../canonical/usage.ts";
-import { toTurn } from "../session/context.ts";
 import { sha256 } from "../wire/hash.ts";
 import { stringifyMember } from "../wire/json.ts";
 import { sleep } from "../wire/time.ts";
-import { approvedIn, planBatch, toolCallsOf, toResultBlocks } from "./batch.ts";
+import { approvedIn, type Batch, planBatch, toolCallsOf, toResultBlocks } from "./batch.ts";
 import { callModel, RunCostReached } from "./model-call.ts";
 import { findHold, type HeldText, isHeldBack, RunGates } from "./run-gates.ts";
-import { findLimit, refusalOf } from "./run-limits.ts";
+import { findLimit, NOT_ALONE, refusalOf } from "./run-limits.ts";
 import { toCompleted, toToolCall } from "./run-views.ts";
 import type { RunServices } from "./services.ts";
 import {
@@ -24,6 +23,7 @@ import {
 } from "./state/run.ts";
 import { stopsAfter, stopsAtText } from "./state/stop-condition.ts";
 import { namesOf, type RunTool } from "./state/tool.ts";
+import type { StepForm, StepReply } from "./steps/step-form.ts";
 import { ToolRunner } from "./tool-runner.ts";
 import { commitStep } from "./unfinished.ts";
 
@@ -41,9 +41,11 @@ export class RunLoop {
   readonly #services: RunServices;
   readonly #gates: RunGates;
   readonly #tools: ToolRunner;
+  readonly #form: StepForm;
 
-  constructor(live: LiveRun, services: RunServices) {
+  constructor(live: LiveRun, form: StepForm, services: RunServices) {
     this.#live = live;
+    this.#form = form;
     this.#services = services;
     this.#gates = new RunGates(live, services);
     this.#tools = new ToolRunner(live, services, this.#gates);
@@ -79,7 +81,7 @@ export class RunLoop {
     const digest = sha256(`${n}\n${run.input}`);
     const hold = findHold(run, digest, store);
     if (hold !== undefined && !this.#gates.hasPassed(hold)) return this.#pause("waiting_for_approval");
-    const caller = await authenticate(run);
+    const caller = this.#live.caller ?? (await authenticate(run));
     run.step = n;
     const step: Step = { id: stepId(run, n), run: run.id, revision: 0, n, status: "calling", ...(limit && { limit }) };
     let failure: GatewayError | undefined;
@@ -88,6 +90,7 @@ export class RunLoop {
       {
         run,
         definition,
+        form: this.#form,
         caller,
         isLast: limit !== undefined,
         isApproved: hold !== undefined,
@@ -103,41 +106,7 @@ export class RunLoop {
         onEvent: ({ type, event_id: _, call_id: __, ...event }) => {
           events.emit(run, { type: stringifyMember(type), step: n, ...event });
         },
-        onAnswer: (record, completed, response) => {
-          const { session, objectId } = this.#services.state;
-          const calls = toolCallsOf(response);
-          const isEnd = stopsAtText(
-            definition.stop ?? [],
-            textOfBlocks(response.messages.flatMap(({ blocks }) => blocks)),
-          );
-          addUse(run, record.usage, record.costMicrosUsd);
-          if (completed.instructions !== undefined) step.instructions = completed.instructions;
-          if (calls.length === 0) {
-            step.status = "committed";
-            run.turns++;
-            session.commit(record, completed, undefined, () => {
-              store.put("step", step);
-              this.#end("completed", limit ?? (isEnd ? "stop_condition" : toStopReason(response)));
-            });
-            return;
-          }
-          step.status = "tools";
-          step.turn = toTurn(record, completed);
-          const earlier = store.listExecutions(run.id);
-          if (isEnd) step.limit = "stop_condition";
-          const refusal = refusalOf(response.finish.reason === "length", step.limit);
-          const isApproved = approvedIn(store.listOf("checkpoint", run.id));
-          const context = { definition, step: n, earlier, isApproved, now: this.#now, objectId, refusal };
-          const batch = planBatch(run, calls, context);
-          if (batch.isStuck) step.limit = "stop_condition";
-          run.toolCalls += calls.length;
-          session.fail(record, undefined, undefined, () => {
-            for (const execution of batch.executions) store.put("execution", execution);
-            for (const checkpoint of batch.checkpoints) store.put("checkpoint", checkpoint);
-            store.put("step", step);
-            store.put("run", run);
-          });
-        },
+        onAnswer: (reply) => this.#onAnswer(step, reply),
         onFailure: (record, error, messages) => {
           const partial = textOfBlocks(messages.flatMap(({ blocks }) => blocks));
           failure = error;
@@ -154,18 +123,69 @@ export class RunLoop {
       this.#services,
     );
     if (this.#live.stop !== undefined) return;
+    if (failure !== undefined) return this.#onFailure(failure, held);
+    // A call that ended without a record: its failure could not be stored.
+    if (step.status === "calling") throw new GatewayError("internal", "the call of the run could not be stored");
+    if (step.status === "tools") this.#announce(step);
+  }
+
+  /** A call that has failed ends the run, unless a person may let it go on. `held`: what the shield leaves to one. */
+  #onFailure(failure: GatewayError, held: HeldText | undefined): void {
     if (failure instanceof RunCostReached) {
       const isPut = failure.isRaisable && this.#gates.asksForMore("max_cost");
       return isPut ? this.#pause("waiting_for_approval") : this.#end("completed", "max_cost");
     }
-    if (held !== undefined) {
-      this.#gates.hold(held);
-      return this.#pause("waiting_for_approval");
+    if (held === undefined) throw failure;
+    this.#gates.hold(held);
+    this.#pause("waiting_for_approval");
+  }
+
+  /** The reply of a step: it ends the run, unless all its calls are the run's to have executed. */
+  async #onAnswer(step: Step, reply: StepReply): Promise<void> {
+    const { store, state } = this.#services;
+    const run = this.#run;
+    const { record, completed, answer } = reply;
+    const { messages, finish } = answer.response;
+    const calls = toolCallsOf(answer.response);
+    const own = calls.filter((call) => !this.#form.isClients(call));
+    const isEnd = stopsAtText(this.#live.definition.stop ?? [], textOfBlocks(messages.flatMap(({ blocks }) => blocks)));
+    addUse(run, record.usage, record.costMicrosUsd);
+    if (completed.instructions !== undefined) step.instructions = completed.instructions;
+    if (own.length === 0 || own.length < calls.length) {
+      step.status = "committed";
+      run.turns++;
+      const { executions } = this.#planBatch(step, own, NOT_ALONE);
+      return await this.#form.commit(reply, () => {
+        for (const execution of executions) store.put("execution", execution);
+        store.put("step", step);
+        this.#end("completed", step.limit ?? (isEnd ? "stop_condition" : toStopReason(answer.response)));
+      });
     }
-    if (failure !== undefined) throw failure;
-    // A call that ended without a record: its failure could not be stored.
-    if (step.status === "calling") throw new GatewayError("internal", "the call of the run could not be stored");
-    if (step.status === "tools") this.#announce(step);
+    step.status = "tools";
+    step.turn = this.#form.toTurn(reply);
+    if (isEnd) step.limit = "stop_condition";
+    const batch = this.#planBatch(step, own, refusalOf(finish.reason === "length", step.limit));
+    if (batch.isStuck) step.limit = "stop_condition";
+    run.toolCalls += own.length;
+    state.session.fail({ ...record, turnId: step.turn.id }, undefined, undefined, () => {
+      for (const execution of batch.executions) store.put("execution", execution);
+      for (const checkpoint of batch.checkpoints) store.put("checkpoint", checkpoint);
+      store.put("step", step);
+      store.put("run", run);
+    });
+  }
+
+  #planBatch({ n }: Step, calls: readonly ToolCall[], refusal: string | undefined): Batch {
+    const { store, state } = this.#services;
+    return planBatch(this.#run, calls, {
+      definition: this.#live.definition,
+      step: n,
+      earlier: store.listExecutions(this.#run.id),
+      isApproved: approvedIn(store.listOf("checkpoint", this.#run.id)),
+      now: this.#now,
+      objectId: state.objectId,
+      refusal,
+    });
   }
 
   /** Announces a batch, once that is durable. */

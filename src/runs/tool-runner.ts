@@ -46,7 +46,7 @@ export class ToolRunner {
     const firstWriter = ready.findIndex(({ effect }) => effect !== "read_only");
     const readers = firstWriter < 0 ? ready : ready.slice(0, firstWriter);
     const next = readers.length > 0 ? readers.slice(0, MAX_PARALLEL) : ready.slice(0, 1);
-    const caller = await this.#services.authenticate(this.#live.run);
+    const caller = this.#live.caller ?? (await this.#services.authenticate(this.#live.run));
     await Promise.all(next.map((execution) => this.#execute(execution, caller)));
   }
 
@@ -101,7 +101,7 @@ export class ToolRunner {
 
   /** Looks at tasks that are due: with the answers that people have given since. */
   async poll(due: readonly Execution[]): Promise<void> {
-    const caller = await this.#services.authenticate(this.#live.run);
+    const caller = this.#live.caller ?? (await this.#services.authenticate(this.#live.run));
     await Promise.all(
       due.map(async (execution) => {
         const found = await this.#look(execution);

@@ -1,5 +1,6 @@
 import type { ErrorCode } from "../../canonical/error.ts";
 import type { Usage } from "../../canonical/types.ts";
+import type { Caller } from "../../keys/caller.ts";
 import type { McpAnswer, McpMedia, McpQuestion } from "../../mcp/messages.ts";
 import type { Instructions } from "../../session/session.ts";
 import type { Turn } from "../../session/turns.ts";
@@ -238,8 +239,17 @@ export const hasEnded = ({ status }: Pick<Run, "status">): boolean =>
 /** Why a running run is stopped. */
 export type Stop = "timeout" | "cancel" | "interrupt";
 
-/** A run while it is running. `controller` aborts its call and its tools; `stop` says why. */
-export type LiveRun = { run: Run; definition: RunDefinition; controller: AbortController; stop?: Stop };
+/**
+ * A run while it is running. `controller` aborts its call and its tools; `stop` says why. `caller`: as the call was admitted that the run
+ * answers; absent: the run's key, read anew for each step.
+ */
+export type LiveRun = {
+  run: Run;
+  definition: RunDefinition;
+  controller: AbortController;
+  stop?: Stop;
+  caller?: Caller;
+};
 
 /** What is known of a run when it is made. */
 type NewRunMembers = Pick<Run, "id" | "org" | "keyId" | "address" | "sessionId" | "input" | "metadata">;
