@@ -18,9 +18,12 @@ import { authenticateSocket } from "../platform/socket-auth.ts";
 import { findResponseItems, indexItems } from "../platform/stored-items.ts";
 import { indexTranscript } from "../platform/transcript-index.ts";
 import { loadCatalogue } from "../providers/catalogue.ts";
+import { prepareAnswer } from "../runs/answer/answer-call.ts";
 import { performOnRun } from "../runs/api/run-api.ts";
 import { toRunCommand } from "../runs/api/run-frames.ts";
 import { RunEngine } from "../runs/run-engine.ts";
+import { ClientSteps } from "../runs/steps/client-steps.ts";
+import { NativeSteps } from "../runs/steps/native-steps.ts";
 import { findResults } from "../runs/stored-results.ts";
 import { listInterruptedCalls } from "../session/interrupted-calls.ts";
 import { Lease } from "../session/lease.ts";
@@ -134,6 +137,10 @@ export class SessionServices {
         schedule,
       }),
       schedule,
+      (run, definition, services) =>
+        definition.client === undefined
+          ? new NativeSteps(run, definition, services)
+          : new ClientSteps(run, definition, services),
     );
     this.sockets = new SessionSockets(
       {
@@ -158,6 +165,10 @@ export class SessionServices {
       models,
       lifetime,
       streams: this.streams,
+      runs: {
+        findDefaultHarness: this.runs.services.findDefaultHarness,
+        prepare: (requested) => prepareAnswer(this.runs, requested),
+      },
       index: {
         addResponse: ({ id, caller }, responseId) => this.indexResponse({ id, org: caller.org }, responseId),
         addTranscript: ({ caller, conversation }, hash) =>

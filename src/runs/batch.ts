@@ -18,6 +18,10 @@ const MAX_IDENTICAL = 5;
 /** Calls of one reply. */
 const MAX_BATCH = 16;
 
+/** What the model is shown of a call for which a person would be needed, where none can be reached. */
+export const UNATTENDED =
+  "This call was not made: a person would have to approve it, and none can be reached from here.";
+
 /** The calls of a reply as they are to be executed, with the checkpoints at which they wait. `isStuck`: one is made again and again. */
 export type Batch = { executions: Execution[]; checkpoints: RunCheckpoint[]; isStuck: boolean };
 
@@ -76,9 +80,9 @@ export function planBatch(
       continue;
     }
     const verdict = judge(tool!, call, definition);
-    if (verdict.do === "deny") {
-      const text = `The policy of this run does not allow this call of ${call.name}.`;
-      executions.push(settleExecution(base, { status: "denied", text, isError: true }, now));
+    const denial = findDenial(verdict, call, definition);
+    if (denial !== undefined) {
+      executions.push(settleExecution(base, { status: "denied", text: denial, isError: true }, now));
       continue;
     }
     const isHeld = verdict.do === "ask" && !isApproved(base.definition, verdict.approver);
@@ -129,6 +133,12 @@ function judge(tool: RunTool, call: ToolCall, { policy, broughtPolicy = [] }: Ru
   const args = ("args" in read ? roundNumbers(read.args) : {}) as JsonObject;
   const rules = tool.isBrought ? broughtPolicy : policy;
   return judgeCall({ names: namesOf(tool), kind: tool.type, effect: effectOf(tool), own: tool.policy }, args, rules);
+}
+
+/** Why a call may not be made, as the model is shown it; undefined: it may, perhaps when a person lets it. */
+function findDenial({ do: what }: ToolVerdict, { name }: ToolCall, { client }: RunDefinition): string | undefined {
+  if (what === "deny") return `The policy of this run does not allow this call of ${name}.`;
+  return what === "ask" && client !== undefined ? UNATTENDED : undefined;
 }
 
 /** What a call that may be made waits for. */

@@ -1,20 +1,17 @@
-import { GatewayError, invalid } from "../canonical/error.ts";
+import { GatewayError, invalid, toGatewayError } from "../canonical/error.ts";
 import type { Caller } from "../keys/caller.ts";
-import { toApiBlocks } from "../session/history/views.ts";
-import { findTurn } from "../session/turns.ts";
-import { withPrefix } from "../wire/id.ts";
 import { loadPatterns } from "../wire/json-schema.ts";
-import { type Json, type JsonObject, parseJson } from "../wire/json.ts";
+import type { JsonObject } from "../wire/json.ts";
 import { STOPPED } from "./execute-tool.ts";
 import type { RunEvent } from "./run-events.ts";
 import { mayGoOn, nextDueOf, openOf } from "./run-gates.ts";
 import { RunLoop, toRunError } from "./run-loop.ts";
-import { toApiRun } from "./run-views.ts";
+import { showRun } from "./run-views.ts";
 import type { RunServices } from "./services.ts";
 import type { RunDefinition, RunLimits } from "./state/definition.ts";
 import { type FrozenRun, hasEnded, isWaiting, type LiveRun, type Run, type Stop } from "./state/run.ts";
-import { NativeSteps } from "./steps/native-steps.ts";
-import { interruptExecution, keepResults, settleStep } from "./unfinished.ts";
+import type { CreateForm, StepForm } from "./steps/step-form.ts";
+import { interruptExecution, keepResults, keepResultsBehind, settleStep } from "./unfinished.ts";
 import { hasDueTasks, lookAtTasks } from "./waiting-tasks.ts";
 
 /** A run as it is to be started. `given`: what its client has sent, where that is not all. `parts`: writes more of it in the same transaction. */
@@ -23,7 +20,12 @@ type AcceptedRun = Pick<FrozenRun, "definition" | "given"> & {
   isNew: boolean;
   onBusy?: "queue" | "reject" | "branch" | undefined;
   parts?: () => void;
+  /** Of a run that answers a call. */
+  inCall?: InCall;
 };
+
+/** How a run that answers a call goes on while its client waits for that. */
+type InCall = { form: StepForm; caller: Caller };
 
 /** How long a crash of the object of a running run may go unnoticed: its alarm starts it again. Milliseconds. */
 const HEARTBEAT_MS = 700;
@@ -42,13 +44,15 @@ export class RunEngine {
   readonly services: RunServices;
   readonly #schedule: (ms: number) => void;
   readonly #live = new Map<string, LiveRun & { settled: Promise<void> }>();
+  readonly #createForm: CreateForm;
   /** Open runs that were read: what several commands do at once, they do to the same one. */
   readonly #known = new Map<string, Run>();
 
-  /** `schedule`: has `wake` called within so many milliseconds. */
-  constructor(services: RunServices, schedule: (ms: number) => void) {
+  /** `schedule`: has `wake` called within so many milliseconds. `createForm`: how a run goes on that answers no waiting client. */
+  constructor(services: RunServices, schedule: (ms: number) => void, createForm: CreateForm) {
     this.services = services;
     this.#schedule = schedule;
+    this.#createForm = createForm;
   }
 
   get areRunning(): boolean {
@@ -58,14 +62,14 @@ export class RunEngine {
   /** The run that has the session for itself. */
   get claiming(): Run | undefined {
     if (!this.services.state.session.exists) return undefined;
-    const [live] = this.#live.values();
-    return live?.run ?? this.#listOpen(...CLAIMING)[0];
+    const live = [...this.#live.values()].find(({ run }) => mayClaim(run));
+    return live?.run ?? this.#listOpen(...CLAIMING).find(mayClaim);
   }
 
   /** Starts a run that is made with its session (`isNew`), or goes on with that. Durable when it resolves. Throws `session.busy`. */
-  async accept({ run, definition, given, isNew, onBusy, parts = () => {} }: AcceptedRun): Promise<void> {
+  async accept({ run, definition, given, isNew, onBusy, parts = () => {}, inCall }: AcceptedRun): Promise<void> {
     const { state, store, events, lifetime } = this.services;
-    this.#requireFree(onBusy);
+    if (inCall === undefined) this.#requireFree(onBusy);
     if (isNew) state.session.create(run.org, run.sessionId);
     const frozen = { id: frozenId(run.id), run: run.id, revision: 0, status: "frozen", definition } as const;
     store.transact(() => {
@@ -78,7 +82,7 @@ export class RunEngine {
     const { limits, harness } = definition;
     events.emit(run, { type: "run.started", session_id: run.sessionId, limits, ...(harness && { harness }) });
     lifetime.watch();
-    this.start(run);
+    this.start(run, inCall && { inCall });
     await lifetime.durable();
   }
 
@@ -128,13 +132,15 @@ export class RunEngine {
   }
 
   /** Goes on with a run that is not running. */
-  start(run: Run, { isRestarted = false } = {}): void {
+  start(run: Run, { isRestarted = false, inCall }: { isRestarted?: boolean; inCall?: InCall } = {}): void {
     if (this.#live.has(run.id) || hasEnded(run)) return;
     const { events, lifetime } = this.services;
-    const live: LiveRun = { run, definition: this.definitionOf(run), controller: new AbortController() };
+    const definition = this.definitionOf(run);
+    const { form = this.#createForm(run, definition, this.services), caller } = inCall ?? {};
+    const live: LiveRun = { run, definition, controller: new AbortController(), ...(caller && { caller }) };
     const before = run.status;
     if (before !== "queued" || isRestarted) events.open(run, { isRestarted });
-    const settled = this.#run(live);
+    const settled = this.#run(live, form);
     this.#live.set(run.id, Object.assign(live, { settled }));
     this.#schedule(HEARTBEAT_MS);
     lifetime.waitUntil(settled);
@@ -240,16 +246,15 @@ export class RunEngine {
     if (isWaiting(run) && due < Infinity) this.#schedule(Math.max(0, due - lifetime.now()));
   }
 
-  async #run(live: LiveRun): Promise<void> {
-    const { state, store, lifetime, notifier } = this.services;
+  async #run(live: LiveRun, form: StepForm): Promise<void> {
+    const { store, lifetime, notifier } = this.services;
     const { run, definition, controller } = live;
     let release: (() => void) | undefined;
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let error: GatewayError | undefined;
     try {
       await Promise.all([notifier.refresh(run.org), loadPatterns(definition.tools)]);
-      release = await state.lease.acquireClaimed(controller.signal);
-      const other = this.#listOpen(...CLAIMING).find((one) => one.id !== run.id && isWaiting(one));
-      if (other !== undefined) throw busyWith(other);
+      if (!form.isInCall) release = await this.#acquire(live);
       run.status = "running";
       run.runningSince = lifetime.now();
       store.put("run", run);
@@ -258,13 +263,15 @@ export class RunEngine {
         live.stop ??= "timeout";
         controller.abort(STOPPED);
       }, remaining);
-      await new RunLoop(live, new NativeSteps(run, definition, this.services), this.services).drive();
-      await this.#afterDrive(live);
+      await new RunLoop(live, form, this.services).drive();
+      await this.#afterDrive(live, form);
     } catch (thrown) {
+      error = toGatewayError(thrown);
       await this.#fail(live, thrown);
     } finally {
       clearTimeout(timer);
       this.#live.delete(run.id);
+      await form.onEnd?.(error).catch((cause: unknown) => toRunError(run.id, cause));
       release?.();
       // What has come while the loop was about to wait.
       const isParked = live.stop === undefined && WAITING.some((status) => status === run.status);
@@ -272,13 +279,21 @@ export class RunEngine {
     }
   }
 
-  async #afterDrive({ run, stop }: LiveRun): Promise<void> {
+  async #acquire({ run, controller }: LiveRun): Promise<() => void> {
+    const release = await this.services.state.lease.acquireClaimed(controller.signal);
+    const other = this.#listOpen(...CLAIMING).find((one) => one.id !== run.id && isWaiting(one));
+    if (other === undefined) return release;
+    release();
+    throw busyWith(other);
+  }
+
+  async #afterDrive({ run, stop }: LiveRun, { lastTurn }: StepForm): Promise<void> {
     const { events, store, lifetime } = this.services;
     this.#countTime(run);
     if (stop === "timeout" && !hasEnded(run))
       return await this.#finish(run, { status: "completed", stopReason: "timeout" });
     if (stop !== undefined && !hasEnded(run)) return store.put("run", run);
-    if (hasEnded(run)) return await this.#finish(run, {});
+    if (hasEnded(run)) return await this.#finish(run, {}, lastTurn);
     await lifetime.durable();
     events.emit(run, await this.#lastEvent(run));
     store.put("run", run);
@@ -303,11 +318,16 @@ export class RunEngine {
     delete run.runningSince;
   }
 
-  /** Ends a run, durably, and then says so. */
-  async #finish(run: Run, ending: Partial<Pick<Run, "status" | "stopReason" | "error">>): Promise<void> {
+  /** Ends a run, durably, and then says so. `last`: what stands for its answer to the client of a call. */
+  async #finish(
+    run: Run,
+    ending: Partial<Pick<Run, "status" | "stopReason" | "error">>,
+    last?: StepForm["lastTurn"],
+  ): Promise<void> {
     const { store, state, lifetime, events } = this.services;
     const settled = settleStep(run, this.services);
-    keepResults(run, state, lifetime.now());
+    if (run.clientCall === undefined) keepResults(run, { state, now: lifetime.now() });
+    else keepResultsBehind(run, last, this.services);
     Object.assign(run, ending);
     run.endedAt ??= lifetime.now();
     store.put("run", run);
@@ -319,23 +339,14 @@ export class RunEngine {
   }
 
   /** A run as the API returns it, with its own key's values in the place of their tags. */
-  async show(run: Run, { org, keyId }: Pick<Caller, "org" | "keyId"> = run): Promise<JsonObject> {
-    const { state, store } = this.services;
-    const call = store.lastStep(run.id)?.call;
-    const turn = call === undefined || !hasEnded(run) ? undefined : findTurn(state.sql, withPrefix(call, "turn"));
-    const output: Json[] = turn === undefined ? [] : await toApiBlocks(turn.output, state.blobs);
-    const { limits, harness } = this.definitionOf(run);
-    const shown = toApiRun(run, {
-      limits,
-      harness,
-      output,
-      open: isWaiting(run) ? openOf(run, this.services.store) : [],
-    });
-    return call === undefined
-      ? shown
-      : (parseJson(state.shield.restore(JSON.stringify(shown), call, { org, keyId })) as JsonObject);
+  async show(run: Run, viewer: Pick<Caller, "org" | "keyId"> = run): Promise<JsonObject> {
+    const open = isWaiting(run) ? openOf(run, this.services.store) : [];
+    return await showRun(run, { ...this.definitionOf(run), open }, viewer, this.services);
   }
 }
+
+/** A run that answers a call claims nothing: its call has the lease. */
+const mayClaim = ({ clientCall }: Run): boolean => clientCall === undefined;
 
 const frozenId = (run: string): string => `${run}/frozen`;
 

@@ -2,7 +2,7 @@ import { GatewayError } from "../canonical/error.ts";
 import type { McpQuestion } from "../mcp/messages.ts";
 import { type Disposition, severestOf } from "../shield/profile.ts";
 import type { SafetyRecord } from "../store/records.ts";
-import { settleExecution } from "./batch.ts";
+import { settleExecution, UNATTENDED } from "./batch.ts";
 import { toCompleted } from "./run-views.ts";
 import type { RunServices } from "./services.ts";
 import { toExecutionBinding, openCheckpoint } from "./state/checkpoint.ts";
@@ -41,8 +41,18 @@ export class RunGates {
     return { now: this.#now, objectId: this.#services.state.objectId };
   }
 
-  /** Puts to a person what the shield holds back. */
+  /** Whether a person can be reached at all: the client of a call waits for its answer. */
+  get #isAttended(): boolean {
+    return this.#live.definition.client === undefined;
+  }
+
+  /** Puts to a person what the shield holds back. Throws `safety.policy_denied` where none can be reached. */
   hold({ digest, safety }: HeldText): void {
+    if (!this.#isAttended)
+      throw new GatewayError(
+        "safety.policy_denied",
+        "the safety profile leaves it to a person, and none can be reached from here",
+      );
     this.#open({ kind: "safety", bound: { digest }, safety });
   }
 
@@ -91,6 +101,24 @@ export class RunGates {
       if (execution.status !== "unknown" || open.has(execution.id)) continue;
       this.#open({ kind: "unknown", ...toExecutionBinding(execution, this.#live.definition) });
     }
+  }
+
+  /** Settles what a run that answers a call cannot wait for. False: it is a run that waits. */
+  settlesUnattended(executions: readonly Execution[]): boolean {
+    if (this.#isAttended) return false;
+    for (const execution of executions) {
+      if (isSettled(execution) || execution.status === "polling") continue;
+      if (execution.handle?.task !== undefined) this.#services.abandon(execution, this.#run);
+      const text = execution.status === "unknown" ? toExpiredText(execution) : UNATTENDED;
+      const settled = settleExecution(execution, { status: "denied", text, isError: true }, this.#now);
+      this.#services.store.transact(() => {
+        this.#services.store.put("execution", settled);
+        for (const checkpoint of this.#checkpointsOf(execution.id))
+          if (checkpoint.status === "open") this.close(checkpoint, "cancelled");
+      });
+      this.#services.events.emit(this.#run, toCompleted(settled));
+    }
+    return true;
   }
 
   /** The questions of a task that are not yet put to people: it repeats those that are open. */

@@ -16,6 +16,7 @@ import {
   type Execution,
   type ExecutionStatus,
   isSettled,
+  lastTurnOf,
   type LiveRun,
   type Run,
   type Step,
@@ -118,6 +119,7 @@ export class RunLoop {
             store.put("step", step);
             store.put("run", run);
           });
+          this.#form.onFailure?.(record);
         },
       },
       this.#services,
@@ -152,7 +154,9 @@ export class RunLoop {
     addUse(run, record.usage, record.costMicrosUsd);
     if (completed.instructions !== undefined) step.instructions = completed.instructions;
     if (own.length === 0 || own.length < calls.length) {
+      const turnId = lastTurnOf(run);
       step.status = "committed";
+      if (turnId !== undefined) step.turnId = turnId;
       run.turns++;
       const { executions } = this.#planBatch(step, own, NOT_ALONE);
       return await this.#form.commit(reply, () => {
@@ -213,11 +217,14 @@ export class RunLoop {
     const due = polling.filter(({ dueAt = 0 }) => dueAt <= this.#now);
     if (due.length > 0) return await this.#tools.poll(due);
     if (executions.every(isSettled)) return this.#commitPassed(step, executions);
+    const open = executions.filter((one) => !isSettled(one) && one.status !== "polling");
+    if (open.length > 0 && this.#gates.settlesUnattended(open)) return;
     this.#gates.askAboutUnknown(executions);
     const isShort = polling.some(({ startedAt = 0 }) => this.#now - startedAt < definition.limits.tool_timeout_ms);
-    const isAll = polling.length === executions.filter((one) => !isSettled(one)).length;
-    // A short task is waited for here: to its client the run is still running.
-    if (isShort && isAll) return await this.#sleepUntil(Math.min(...polling.map(({ dueAt = 0 }) => dueAt)));
+    // A short task is waited for here, as each of a run whose client waits: to it the run is still running.
+    const isWaitedFor = isShort || definition.client !== undefined;
+    if (isWaitedFor && open.length === 0)
+      return await this.#sleepUntil(Math.min(...polling.map(({ dueAt = 0 }) => dueAt)));
     this.#wait(store.listExecutions(run.id, step.n));
   }
 

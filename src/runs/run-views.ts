@@ -1,17 +1,22 @@
 import { encodeUsage } from "../dialects/native/usage.ts";
-import { toApiTime } from "../session/history/views.ts";
-import { type Json, type JsonObject, withoutUndefined } from "../wire/json.ts";
+import type { Caller } from "../keys/caller.ts";
+import { toApiBlocks, toApiTime } from "../session/history/views.ts";
+import { findTurn } from "../session/turns.ts";
+import { type Json, type JsonObject, parseJson, withoutUndefined } from "../wire/json.ts";
 import { cutText } from "../wire/surrogates.ts";
 import type { RunEvent } from "./run-events.ts";
-import type { RunLimits } from "./state/definition.ts";
+import type { RunServices } from "./services.ts";
+import type { RunDefinition, RunLimits } from "./state/definition.ts";
 import {
   DECISIONS,
   type Execution,
   hasEnded,
   isSettled,
+  lastTurnOf,
   type Run,
   type RunCheckpoint,
   type Step,
+  turnOfStep,
 } from "./state/run.ts";
 
 /** Characters of a result in an event. */
@@ -46,16 +51,18 @@ export const toApiRun = (
   });
 
 /** A step as the API returns it. */
-export const toApiStep = ({ run, n, status, call, turn }: Step, executions: readonly Execution[]): JsonObject =>
-  withoutUndefined({
+export function toApiStep(step: Step, executions: readonly Execution[]): JsonObject {
+  const { run, n, status, call, turn } = step;
+  return withoutUndefined({
     object: "run.step",
     run_id: run,
     step: n,
     status,
     call_id: call,
-    turn_id: status === "committed" ? call?.replace(/^call/, "turn") : turn?.id,
-    tool_executions: executions.filter(({ step }) => step === n).map(({ id }) => id),
+    turn_id: status === "committed" ? turnOfStep(step) : turn?.id,
+    tool_executions: executions.filter((one) => one.step === n).map(({ id }) => id),
   });
+}
 
 /** A tool execution as the API returns it. `args`: its arguments as the caller may see them. */
 export const toApiExecution = (execution: Execution, args: string): JsonObject =>
@@ -156,4 +163,21 @@ export function toCompleted({
     result: shown,
     ...(shown.length < (full?.length ?? result.length) && { truncated: true }),
   };
+}
+
+/** The same with its output, and the values of the viewer's own key in the place of their tags. `open`: as in `toApiRun`. */
+export async function showRun(
+  run: Run,
+  { limits, harness, open }: Pick<RunDefinition, "limits" | "harness"> & { open: readonly string[] },
+  { org, keyId }: Pick<Caller, "org" | "keyId">,
+  { state, store }: Pick<RunServices, "state" | "store">,
+): Promise<JsonObject> {
+  const step = store.lastStep(run.id);
+  const last = lastTurnOf(run) ?? (step && turnOfStep(step));
+  const turn = last === undefined || !hasEnded(run) ? undefined : findTurn(state.sql, last);
+  const output: Json[] = turn === undefined ? [] : await toApiBlocks(turn.output, state.blobs);
+  const shown = toApiRun(run, { limits, harness, output, open });
+  return step?.call === undefined
+    ? shown
+    : (parseJson(state.shield.restore(JSON.stringify(shown), step.call, { org, keyId })) as JsonObject);
 }

@@ -6,7 +6,7 @@ import type { Sql } from "../store/sql.ts";
 import { withPrefix } from "../wire/id.ts";
 import { toResultBlocks } from "./batch.ts";
 import type { RunStore } from "./state/run-store.ts";
-import { isSettled } from "./state/run.ts";
+import { isSettled, turnOfStep } from "./state/run.ts";
 
 /**
  * The results of the calls of a turn, as its run's next step gets them. None for a turn that no run has made; those that the
@@ -18,7 +18,7 @@ export function findResults(
 ): ToolResult[] {
   const call = withPrefix(origin, "call");
   const run = findCallState(sql, call)?.started.runId;
-  const step = run === undefined ? undefined : store.listOf("step", run).find((one) => one.call === call);
+  const step = run === undefined ? undefined : store.listOf("step", run).find((one) => turnOfStep(one) === origin);
   if (step === undefined) return [];
   const settled = store.listExecutions(step.run, step.n).filter(isSettled);
   return native

@@ -1,14 +1,15 @@
 import { hashTurn, ROOT } from "../canonical/turn-hash.ts";
 import { native } from "../dialects/native/index.ts";
 import type { SessionState } from "../gateway/session/services.ts";
-import { linkTurns, type Turn } from "../session/turns.ts";
+import { hasTurn, linkTurns, type Turn, type UnlinkedTurn } from "../session/turns.ts";
 import { isObject, joinItems, type Json, parseJson } from "../wire/json.ts";
 import { settleExecution, toResultBlocks } from "./batch.ts";
 import { isRepeatable } from "./execute-tool.ts";
 import type { RunEvent } from "./run-events.ts";
 import { toCompleted } from "./run-views.ts";
 import type { RunServices } from "./services.ts";
-import { type Execution, isSettled, type Run, type Step } from "./state/run.ts";
+import { type Execution, isSettled, lastTurnOf, type Run, type Step } from "./state/run.ts";
+import type { StepForm } from "./steps/step-form.ts";
 
 const NO_ITEMS = { dialect: native.id, items: "", issuer: "" };
 
@@ -63,14 +64,16 @@ export function commitStep(
   executions: readonly Execution[],
   { store, state }: Pick<RunServices, "store" | "state">,
 ): void {
+  const isBehind = run.clientCall !== undefined;
   const write = (): void => {
-    store.put("step", { ...step, status: "committed" });
+    store.put("step", { ...step, status: "committed", ...(isBehind && turn && { turnId: turn.id }) });
     store.put("run", run);
   };
   if (turn === undefined) return store.transact(write);
   run.input = JSON.stringify(toResultBlocks(executions));
   run.turns++;
-  state.session.add(turn, { moves: true, instructions }, () => {
+  if (isBehind) run.at = turn.id;
+  state.session.add(turn, { moves: !isBehind, instructions }, () => {
     write();
     // They are the next turn's from now on.
     for (const { media, ...execution } of executions) if (media !== undefined) store.put("execution", execution);
@@ -87,10 +90,39 @@ const cancelled = ({ status }: Execution): Parameters<typeof settleExecution>[1]
 });
 
 /** A run that goes no further leaves the results of its last batch in the session: no call in it is without one. */
-export function keepResults(run: Run, state: SessionState, now: number): void {
-  const results = inputItems(run).filter((item) => isObject(item) && item.type === "tool_result");
+export function keepResults(run: Run, { state, now }: { state: SessionState; now: number }): void {
+  const results = listResults(run);
   if (results.length === 0 || (state.session.head?.open ?? []).length === 0) return;
   addItems({ input: results, output: [] }, "run_ended", run, { state, now });
+}
+
+const listResults = (run: Run): Json[] =>
+  inputItems(run).filter((item) => isObject(item) && item.type === "tool_result");
+
+/**
+ * The same for a run that answers a call. Its turns become the session's with its last one. `last`: what stands for its answer, where it
+ * has one. Without, the session goes on as before the call, unless one of its tools may have changed something.
+ */
+export function keepResultsBehind(
+  run: Run,
+  last: StepForm["lastTurn"],
+  { state, store, lifetime }: Pick<RunServices, "state" | "store" | "lifetime">,
+): void {
+  const { session, objectId, sql } = state;
+  if (run.at === undefined || hasTurn(sql, lastTurnOf(run)!)) return;
+  const hasEffects = store
+    .listExecutions(run.id)
+    .some(({ effect, startedAt }) => effect !== "read_only" && startedAt !== undefined);
+  if (last === undefined && !hasEffects) return;
+  const path = session.pathOf(run.at);
+  const parent = path.at(-1)!;
+  const before = path[path.length - run.turns - 1]?.id ?? null;
+  const results = listResults(run);
+  const turn = { ...toItemsTurn(parent, { input: results, output: [] }), ...last?.hashes };
+  const [linked] = linkTurns([turn], { parent, objectId, now: lifetime.now() });
+  const added = { ...linked!, ...(last && { id: last.id }) };
+  // Another call may have moved the head meanwhile.
+  session.add(added, { moves: session.row.head === before }, () => {});
 }
 
 /** Adds items to the session without a call. */
@@ -101,17 +133,7 @@ export function addItems(
   { state: { session, objectId }, now }: { state: SessionState; now: number },
 ): Turn {
   const parent = session.head;
-  const [requested, reply] = [input, output].map((items) =>
-    native.decodeMessages(items.map((item) => structuredClone(item))),
-  );
-  const turn = {
-    kind: "items" as const,
-    ...hashTurn(parent?.chain ?? ROOT, requested!, reply!),
-    open: [],
-    input: { dialect: native.id, items: joinItems(input) },
-    output: { ...NO_ITEMS, items: joinItems(output) },
-  };
-  const linked = linkTurns([turn], { parent, objectId, now });
+  const linked = linkTurns([toItemsTurn(parent, { input, output })], { parent, objectId, now });
   session.moveTo(linked, "items_added", {
     turn_id: linked[0]!.id,
     items: input.length + output.length,
@@ -119,4 +141,20 @@ export function addItems(
     why,
   });
   return linked[0]!;
+}
+
+function toItemsTurn(
+  parent: Turn | undefined,
+  { input, output }: { input: readonly Json[]; output: readonly Json[] },
+): UnlinkedTurn {
+  const [requested, reply] = [input, output].map((items) =>
+    native.decodeMessages(items.map((item) => structuredClone(item))),
+  );
+  return {
+    kind: "items",
+    ...hashTurn(parent?.chain ?? ROOT, requested!, reply!),
+    open: [],
+    input: { dialect: native.id, items: joinItems(input) },
+    output: { ...NO_ITEMS, items: joinItems(output) },
+  };
 }

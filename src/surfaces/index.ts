@@ -6,7 +6,7 @@ import { native } from "../dialects/native/index.ts";
 import { openaiChat } from "../dialects/openai-chat/index.ts";
 import { openaiResponses } from "../dialects/openai-responses/index.ts";
 import { block, format, system, tool, toolChoice } from "./native-schemas.ts";
-import { rhoneRequest } from "./rhone.ts";
+import { callOptions, rhoneRequest } from "./rhone.ts";
 
 /** An API by which callers reach models: its wire dialect, and the schema that requests are validated with. */
 export type Surface = {
@@ -127,7 +127,7 @@ const blocks = z
 /** The gateway's own request: strict, so that a misspelt member is an error, as inside `rhone`. */
 const callRequest = z
   .strictObject({
-    ...rhoneRequest.shape,
+    ...callOptions.shape,
     model,
     input: blocks.optional(),
     blocks: blocks.optional(),

@@ -6,7 +6,7 @@ import { isObject, type Json, JsonError, type JsonObject, parseJson, parseShallo
 import { type ScannedMember, type ScannedObject, scanObject } from "../wire/scan.ts";
 import { isEmptyJson, type Member, sliceSpan } from "../wire/splice.ts";
 import { type Surface } from "./index.ts";
-import { type RhoneRequest, rhoneRequest } from "./rhone.ts";
+import { callOptions, type RhoneRequest, rhoneRequest } from "./rhone.ts";
 import { validate } from "./validate.ts";
 
 /**
@@ -139,7 +139,7 @@ export class ParsedRequest {
  */
 export function readMembers(text: string, headers: Headers, surface?: Surface): RequestText {
   const found = scanRequest(text);
-  const topLevel = surface?.isNative ? validate(rhoneRequest, readRhoneMembers(text, found.members)) : {};
+  const topLevel = surface?.isNative ? validate(callOptions, readCallOptions(text, found.members)) : {};
   const member = found.members.findLast(({ key }) => key === "rhone");
   const rhone = member && validate(rhoneRequest, parseJsonField(sliceSpan(text, member.value), "rhone"), ["rhone"]);
   const fromBody = { ...topLevel, ...rhone };
@@ -162,11 +162,11 @@ function readRhoneHeaders(headers: Headers, fromBody: RhoneRequest): RhoneReques
   return Object.fromEntries(entries) as RhoneRequest;
 }
 
-/** Top-level members of the text that are members of `rhone`. */
-const readRhoneMembers = (text: string, found: readonly Member[]): JsonObject =>
+/** Top-level members of the text that stand for members of `rhone`. */
+const readCallOptions = (text: string, found: readonly Member[]): JsonObject =>
   Object.fromEntries(
     found
-      .filter(({ key }) => key in rhoneRequest.shape)
+      .filter(({ key }) => key in callOptions.shape)
       .map(({ key, value }) => [key, parseJsonField(sliceSpan(text, value), key)]),
   );
 

@@ -121,7 +121,7 @@ it("something reads each member of rhone from it", () => {
 });
 
 it("a member that nothing reads is found", () => {
-  expect(["assessment", "harness"].filter((name) => isRead(name, "ofRhone"))).toEqual([]);
+  expect(["assessment", "hosted_harness_id"].filter((name) => isRead(name, "ofRhone"))).toEqual([]);
   // Of other objects.
   expect([isRead("error", "any"), isRead("error", "ofRhone")]).toEqual([true, false]);
 });

@@ -48,7 +48,7 @@ async function replyWhole(
   { call: upstreamCall, bytes, response }: WholeAnswer,
   services: ReplyServices,
 ): Promise<Response> {
-  const { request, call, upstream } = upstreamCall;
+  const { call, upstream } = upstreamCall;
   const { store, log } = services;
   const record = await settle(upstreamCall, response, services);
   const rhone = call.annotate ? log.toRhoneObject(record) : undefined;
@@ -63,7 +63,18 @@ async function replyWhole(
     store.onBody?.(call.id, annotated);
     return new Response(annotated, { headers: { "content-type": type } });
   }
-  if (request.stream) return encodeAsStream(upstreamCall, response, services, rhone);
+  return encodeWhole(upstreamCall, response, services, rhone);
+}
+
+/** A whole answer in the form of the client's dialect and in its mode. `rhone`: absent for a client that requests none. */
+export function encodeWhole(
+  upstreamCall: UpstreamCall,
+  response: ModelResponse,
+  { store, log }: Pick<ReplyServices, "store" | "log">,
+  rhone: object | undefined,
+): Response {
+  const { request, call } = upstreamCall;
+  if (request.stream) return encodeAsStream(upstreamCall, response, { store, log }, rhone);
   const replyContext = toReplyContext(upstreamCall);
   const { dialect } = request.surface;
   const body = dialect.encodeResponse(toClientAnswer(response, dialect, replyContext), replyContext);

@@ -1,9 +1,11 @@
 import { StreamAccumulator } from "../../canonical/accumulator.ts";
 import type { GatewayError } from "../../canonical/error.ts";
+import type { ModelResponse } from "../../canonical/types.ts";
+import type { ReplyContext } from "../../dialects/dialect.ts";
 import type { Caller } from "../../keys/caller.ts";
 import { type CallStart, recordAgain } from "../../session/calls.ts";
 import { offload } from "../../session/large-strings.ts";
-import { sessionNotFound } from "../../session/session.ts";
+import { type CompletedTurn, sessionNotFound } from "../../session/session.ts";
 import { isCancelled, type StoredResponse, storeResponse } from "../../session/stored-responses.ts";
 import type { WireItems } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
@@ -51,11 +53,22 @@ type StoredCall = {
   onDispatch: () => void;
 };
 
+/** The turn that a call's answer becomes, its large strings stored, and the answer as the client gets it. */
+type AnsweredTurn = { turn: CompletedTurn; response: ModelResponse; reply: ReplyContext };
+
+/** Where a call of a session is stored. The last two are for a call that a run answers: `record` is that of its last step. */
+export type SessionCallStore = CallStore & {
+  /** Commits the turn, with what `also` writes in the same transaction. */
+  commitTurn: (record: CallRecord, answered: AnsweredTurn, also?: () => void) => Promise<void>;
+  /** Stores that there is no whole answer. */
+  failAnswer: (record: CallRecord, error: GatewayError, partial?: PartialAnswer) => Promise<void>;
+};
+
 /** Where a call and its turn are stored: in the session's object, durably before the client gets its last byte. */
 export function createCallStore(
   { call, request, placement, isNew, isSideBranch, shield, work, onDispatch }: StoredCall,
   { state, lifetime, streams, index, onCommitted }: CallStoreServices,
-): CallStore {
+): SessionCallStore {
   const { response: responseState } = call;
   const { session, sql, blobs } = state;
   // Large strings are uploaded while the provider works; `commit` waits for the upload.
@@ -80,6 +93,28 @@ export function createCallStore(
   const create = ({ org, sessionId }: CallStart): void => {
     if (call.conversation !== undefined && session.isDeleted) throw sessionNotFound();
     if (isNew) session.create(org, sessionId);
+  };
+  const commitTurn: SessionCallStore["commitTurn"] = async (record, { turn, response, reply }, also) => {
+    const stored = responseState?.stored === true ? buildCompletedResponse(call, response, reply) : undefined;
+    const completion = storesCompletion(request) ? buildCompletion(call.id, request, response, reply) : undefined;
+    const committed = session.commit(record, turn, stored, also);
+    if (completion !== undefined) saveCompletion(sql, completion, record.org);
+    placement.onCommitted(committed);
+    await Promise.all([
+      lifetime.durable(),
+      index.addItems(call, stored === undefined ? [] : listIndexedIds(stored)),
+      completion && index.addResponse(call, completion.id),
+      call.conversation?.recognizedBy === BY_TRANSCRIPT && index.addTranscript(call, committed.chain),
+    ]);
+    streams.onRecord({ ...record, id: call.id, usage: response.usage });
+    lifetime.waitUntil(recordJudgement(record));
+    if (!isSideBranch) work.push(onCommitted(record, call.caller));
+  };
+  const failAnswer: SessionCallStore["failAnswer"] = async (record, error, partial) => {
+    const failed = toFailedResponse(call, request, error, partial);
+    if (failed !== undefined) storeResponse(sql, failed);
+    await lifetime.durable();
+    streams.onRecord({ ...record, id: call.id });
   };
   const store: CallStore = {
     onBody: (id, body) => streams.appendBody(id, body),
@@ -106,22 +141,9 @@ export function createCallStore(
     commit: async (record, answer) => {
       const { response, reply } = answer!;
       const turn = placement.complete(answer!);
-      const stored = responseState?.stored === true ? buildCompletedResponse(call, response, reply) : undefined;
-      const completion = storesCompletion(request) ? buildCompletion(call.id, request, response, reply) : undefined;
       storedInput ??= offload(turn.input, blobs);
       const [input, output] = await Promise.all([storedInput, offload(turn.output, blobs)]);
-      const committed = session.commit(record, { ...turn, input, output }, stored);
-      if (completion !== undefined) saveCompletion(sql, completion, record.org);
-      placement.onCommitted(committed);
-      await Promise.all([
-        lifetime.durable(),
-        index.addItems(call, stored === undefined ? [] : listIndexedIds(stored)),
-        completion && index.addResponse(call, completion.id),
-        call.conversation?.recognizedBy === BY_TRANSCRIPT && index.addTranscript(call, committed.chain),
-      ]);
-      streams.onRecord(record);
-      lifetime.waitUntil(recordJudgement(record));
-      if (!isSideBranch) work.push(onCommitted(record, call.caller));
+      await commitTurn(record, { turn: { ...turn, input, output }, response, reply });
     },
     indexResponse: (id) => index.addResponse(call, id),
     fail: async (record, error, partial) => {
@@ -130,9 +152,9 @@ export function createCallStore(
     },
   };
   // Without content the call makes no turn: it ends as a failed one does.
-  if (storesContent(request.rhone)) return store;
+  if (storesContent(request.rhone)) return { ...store, commitTurn, failAnswer };
   const { start, restore, fail } = store;
-  return { start, commit: (record) => end(record), fail, ...(restore && { restore }) };
+  return { start, commit: (record) => end(record), fail, ...(restore && { restore }), commitTurn, failAnswer };
 }
 
 /**

@@ -16,6 +16,7 @@ import { findStoredItems } from "../responses/stored-items.ts";
 import { warmUp } from "../responses/warm-up.ts";
 import type { CallShield } from "../shield/call-shield.ts";
 import { screenText } from "../shield/screen-text.ts";
+import { type AnswerCall, type CallRuns, hasServerTools, requireRunnable, type SessionHost } from "./call-runs.ts";
 import { type CallStoreServices, createCallStore } from "./call-store.ts";
 import { placeInConversation } from "./conversation-placement.ts";
 import { continueSession, type Placement } from "./placement.ts";
@@ -25,6 +26,7 @@ import type { ModelServices } from "./services.ts";
 /** What running calls uses of the session's object. */
 type SessionCallServices = CallStoreServices & {
   models: ModelServices;
+  runs: CallRuns;
   index: {
     /** Items of the organisation's stored responses. */
     findItems: (org: string, ids: readonly string[]) => ReturnType<FindItems>;
@@ -76,7 +78,10 @@ export class SessionCalls {
     const isNew = received.isNew || (received.mayCreate === true && !session.exists);
     const sessionCall = { ...received, isNew };
     const { org } = caller;
-    const providers = await this.#services.models.providers(org);
+    const [providers, harness] = await Promise.all([
+      this.#services.models.providers(org),
+      this.#services.runs.findDefaultHarness(caller),
+    ]);
     if (!isNew) asOpenAiError(response, () => session.requireActive(org));
     const { requestText, shield } = await this.#readRequest(sessionCall, headers);
     const resent = await this.#parse(requestText, sessionCall);
@@ -88,16 +93,25 @@ export class SessionCalls {
       const whole = resent.recalled === undefined ? resent.request : deferRequest(requestText, sessionCall);
       const placement = placeInConversation(this.#services.state, resent, { whole, ...conversation });
       const running = newRunningCall({ isNew, providers, shield, isSideBranch: true, placement });
-      return await this.#run({ ...call, conversation }, whole, running, undefined);
+      return await this.#run({ ...call, conversation }, whole, running, { answer: generate });
     }
-    return await this.#answerInTurn(sessionCall, call, { providers, shield, requestText, resent });
+    const answer = await this.#prepareAnswer(call, resent.request, harness);
+    return await this.#answerInTurn(sessionCall, call, { providers, shield, requestText, resent, answer });
+  }
+
+  /** How the call is answered: by one call of a model, or by a run that executes tools for it. */
+  async #prepareAnswer(call: Call, request: ParsedRequest, harness: string | undefined): Promise<AnswerCall> {
+    if (request.surface.id === "completions" || !hasServerTools(request, harness))
+      return call.response?.isWarmUp === true ? warmUp : generate;
+    requireRunnable(request, call);
+    return await this.#services.runs.prepare({ request, caller: call.caller, harness });
   }
 
   /** Answers a call when it may run in its session: after those before it, or beside them. */
   async #answerInTurn(
     sessionCall: SessionCall,
     call: Call,
-    { providers, shield, requestText, resent }: ReadCall,
+    { providers, shield, requestText, resent, answer }: ReadCall & { answer: AnswerCall },
   ): Promise<Response> {
     const { session } = this.#services.state;
     const { isNew, response, caller } = sessionCall;
@@ -115,7 +129,7 @@ export class SessionCalls {
       const placed = { ...transcript, request };
       const placement = continueSession(this.#services.state, placed, { response, isSideBranch });
       const running = newRunningCall({ isNew, providers, shield, isSideBranch, placement });
-      return await this.#run(call, request, running, release);
+      return await this.#run(call, request, running, { answer, release });
     } catch (thrown) {
       release?.();
       throw thrown;
@@ -157,11 +171,11 @@ export class SessionCalls {
     call: Call,
     request: ParsedRequest,
     running: RunningCall,
-    release: (() => void) | undefined,
+    { answer, release }: { answer: AnswerCall; release?: (() => void) | undefined },
   ): Promise<Response> {
     const host = this.#host(call, request, running);
     if (call.response?.isWarmUp) running.shield?.requireAllowed();
-    const answered = call.response?.isWarmUp ? warmUp(call, request, host) : generate(call, request, host);
+    const answered = answer(call, request, host);
     const done = this.#untilDone(call.id, answered, running, release);
     this.#running.set(call.id, { ...running, done });
     this.#services.lifetime.waitUntil(done);
@@ -232,10 +246,12 @@ export class SessionCalls {
     return streams.resume(started, 0);
   }
 
-  #host(call: Call, request: ParsedRequest, running: RunningCall): CallHost {
+  #host(call: Call, request: ParsedRequest, running: RunningCall): SessionHost {
     const { models, lifetime } = this.#services;
     const { work, stop, clientLeft } = running;
     return {
+      isNew: running.isNew,
+      isSideBranch: running.isSideBranch,
       providers: running.providers,
       router: models.router(),
       carried: models.carried(call.caller.org),

@@ -31,6 +31,8 @@ export type TextInference = Omit<Inference, "request" | "outside"> & {
   unstored?: UnstoredResponses;
   /** Aborted when the client leaves. */
   clientLeft?: AbortSignal;
+  /** A call of the gateway's own: no tools are executed for it. */
+  isOwn?: true;
   /** The call of a judge: what it reads has been screened. */
   isJudging?: true;
 };
@@ -47,8 +49,12 @@ export type LocatedCall = {
   mayCreate: boolean;
 };
 
-/** A call that is to be handled. `facts`: what is known of it before it has an id; `create`: the client's own header. */
+/**
+ * A call that is to be handled. `facts`: what is known of it before it has an id; `create`: the client's own header; `isRun`: the
+ * gateway executes tools for it.
+ */
 export type DecidedCall = {
+  isRun: boolean;
   create: boolean | undefined;
   inference: TextInference;
   members: RequestText;

@@ -3,10 +3,12 @@ import { textOfBlocks } from "../../canonical/text.ts";
 import { native } from "../../dialects/native/index.ts";
 import { generate } from "../../gateway/generation.ts";
 import { resolveReferences } from "../../gateway/responses/references.ts";
+import { hasServerTools } from "../../gateway/session/call-runs.ts";
 import type { QueryJudge } from "../../gateway/shield/judge.ts";
 import { screenText } from "../../gateway/shield/screen-text.ts";
 import { requireSurface } from "../../keys/permissions.ts";
 import { Capacity } from "../../platform/capacity.ts";
+import { findDefaultHarness } from "../../platform/harnesses.ts";
 import { newCallIds } from "../../platform/journal-stubs.ts";
 import { providersFor } from "../../platform/org-providers.ts";
 import { getIsolateRouter } from "../../platform/router.ts";
@@ -68,13 +70,19 @@ export async function inferText(inference: TextInference): Promise<Response> {
   const { text, headers, outside = {}, createdAt } = body;
   const members = withKeyDefaults(readMembers(text, headers, SURFACES[surface]), caller, outside);
   const sources = { headers, env, org: caller.org, ...(unstored && { unstored }) };
-  const { at, response: requested } = await resolveDestination(members, surface, sources);
+  const takesTools = inference.isOwn !== true && surface !== "completions";
+  const [{ at, response: requested }, harness] = await Promise.all([
+    resolveDestination(members, surface, sources),
+    takesTools ? findDefaultHarness(env, caller, (work) => inference.ctx.waitUntil(work)) : undefined,
+  ]);
+  const isRun = takesTools && hasServerTools(members, harness);
+  if (isRun && members.rhone.context_mode === "stateless") throw invalid("rhone.context_mode", STATEFUL);
   const response = requested && { ...requested, stored: requested.stored && storesContent(members.rhone) };
   requireOwnObject(caller, at?.objectId, env);
   const annotate = !annotatesHeadersOnly(headers);
   const facts = { caller, annotate, createdAt, ...(response !== undefined && { response }) };
-  const conversation = at === undefined ? await conversationOf(members, inference, response) : undefined;
-  const decided = { inference, members, facts, create: readFlag(headers, "x-rhone-session-create") };
+  const conversation = at === undefined && !isRun ? await conversationOf(members, inference, response) : undefined;
+  const decided = { inference, members, facts, isRun, create: readFlag(headers, "x-rhone-session-create") };
   const answer = conversation === undefined ? inferAt(at, decided) : inferInConversation(conversation, decided);
   return await outliveClient(answer, inference.ctx);
 }
@@ -82,7 +90,7 @@ export async function inferText(inference: TextInference): Promise<Response> {
 /** Handles a call of the session that it names, or else of a new one. */
 async function inferAt(
   at: SessionDestination["at"],
-  { inference, members, facts, create }: DecidedCall,
+  { inference, members, facts, isRun, create }: DecidedCall,
 ): Promise<Response> {
   const { env, ctx, caller } = inference;
   const { createdAt, response } = facts;
@@ -93,7 +101,8 @@ async function inferAt(
     caller.session === undefined &&
     members.rhone.session_id !== undefined &&
     isChosenId(env.SESSIONS, members.rhone.session_id);
-  const mode = members.rhone.context_mode ?? (needsState(response) ? "stateful" : contextMode);
+  const needsHistory = isRun || needsState(response);
+  const mode = members.rhone.context_mode ?? (needsHistory ? "stateful" : contextMode);
   requireStorable(members.rhone, { needsSession: mode === "stateful" || !isNew, response, ctx });
   // A stored response will be requested again by its id, so its session must not wait in a journal.
   const isJournaled = isNew && mode === "stateless" && response === undefined;
@@ -105,6 +114,8 @@ async function inferAt(
   const located = { call: { ...ids, ...facts }, isJournaled, stub, ...known, mayCreate };
   return mode === "stateless" ? inferHere(inference, located, members) : inferInSession(inference, located);
 }
+
+const STATEFUL = "expected stateful: the gateway executes tools of the call, and goes on from what is stored of it";
 
 /** Handles a stateless call in this Worker. */
 async function inferHere(
@@ -149,7 +160,7 @@ export const queryFor =
     const text = JSON.stringify({ ...query, rhone });
     const body = { text, headers: new Headers(), createdAt: Date.now() };
     const work = { waitUntil: (more: Promise<unknown>) => ctx.waitUntil(more) };
-    const response = await inferText({ body, surface: "native", caller, env, ctx: work, isJudging: true });
+    const response = await inferText({ body, surface: "native", caller, env, ctx: work, isJudging: true, isOwn: true });
     const answer = await response.text();
     if (!response.ok) throw new GatewayError("provider.execution_failed", "the judge's call has failed");
     return native

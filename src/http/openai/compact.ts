@@ -165,6 +165,7 @@ function summarize(c: Http, request: ParsedRequest, { history, known, instructio
     caller: c.var.caller,
     env: c.env,
     ctx: c.executionCtx,
+    isOwn: true,
   });
 }
 

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { invalid } from "../../canonical/error.ts";
-import { SURFACES } from "../../surfaces/index.ts";
+import type { PathParams } from "../../dialects/dialect.ts";
+import { type SurfaceId, SURFACES } from "../../surfaces/index.ts";
 import { parseJsonField } from "../../surfaces/request.ts";
 import { validate } from "../../surfaces/validate.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
@@ -44,9 +45,11 @@ export const DEFAULT_LIMITS: RunLimits = {
 
 const LIMITS = Object.keys(limits) as (keyof RunLimits)[];
 
+export const givenTools = z.array(givenTool).max(128);
+
 /** Members of a run that no call has. */
 const own = {
-  tools: z.array(givenTool).max(128).optional(),
+  tools: givenTools.optional(),
   servers: mcpServers.optional(),
   policy: z.array(toolRule).max(256).optional(),
   limits: runLimits.optional(),
@@ -87,6 +90,20 @@ export type RunParts = Omit<GivenRun, "harness" | "tools"> & {
 } & HarnessMembers;
 
 /**
+ * The request of the call that a run answers. `text`: behind the shield, without its messages; `systems`: the leading system messages,
+ * each as JSON text. `hasTools`: it has tools that its client executes. `isChained`: as in `TurnInput`.
+ */
+export type AnsweredRequest = {
+  surface: SurfaceId;
+  outside: PathParams;
+  headers: [string, string][];
+  text: string;
+  systems: string[];
+  hasTools: boolean;
+  isChained?: true;
+};
+
+/**
  * What a run goes on with, unchanged by what changes around it. `call`: the members of each of its calls. `servers`: absent in runs of
  * earlier versions.
  */
@@ -99,6 +116,8 @@ export type RunDefinition = {
   limits: RunLimits;
   /** It has no model: it ends with the results of its one step. */
   isToolCall?: true;
+  /** It answers a call. */
+  client?: AnsweredRequest;
 } & HarnessMembers;
 
 /** Reads the body of `POST /v1/runs`. Throws `request.invalid`, naming the field and what was expected. */
@@ -126,6 +145,9 @@ export function readRunRequest(text: string): GivenRun {
 
 /** A run is what its session stores of it, and goes on where that ends. */
 function requireStored({ context_mode, store, rhone }: z.infer<typeof runRequest>): void {
+  for (const member of ["harness", "tools", "servers", "unattended"] as const)
+    if (rhone?.[member] !== undefined)
+      throw invalid(`rhone.${member}`, "expected none: a run has its tools on the top level of its request");
   if (rhone?.parent !== undefined)
     throw invalid("rhone.parent", "expected none: a run goes on from its session's head; a branch starts elsewhere");
   if ((rhone?.context_mode ?? context_mode ?? "stateful") !== "stateful")

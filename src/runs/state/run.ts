@@ -1,10 +1,12 @@
 import type { ErrorCode } from "../../canonical/error.ts";
+import type { InputHashes } from "../../canonical/turn-hash.ts";
 import type { Usage } from "../../canonical/types.ts";
 import type { Caller } from "../../keys/caller.ts";
 import type { McpAnswer, McpMedia, McpQuestion } from "../../mcp/messages.ts";
 import type { Instructions } from "../../session/session.ts";
 import type { Turn } from "../../session/turns.ts";
 import type { SafetyRecord } from "../../store/records.ts";
+import { withPrefix } from "../../wire/id.ts";
 import type { FullResult } from "../tools/shown-result.ts";
 import type { GivenRun, RunDefinition } from "./definition.ts";
 import type { Effect, ToolVerdict } from "./policy.ts";
@@ -40,7 +42,8 @@ export type StopReason = (typeof STOP_REASONS)[number];
 /**
  * A run as its session stores it. Times are Unix milliseconds. `ranMs`: for how long it has been running before `runningSince`.
  * `step`: the number of the last step, 0 before the first. `turns`: those that it has added to its session. `input`: what the next step adds to the conversation, the JSON text of its
- * member `input`. `events`: the number of the last event of its stream. `stalls`: starts after which nothing has moved.
+ * member `input`. `events`: the number of the last event of its stream. `stalls`: starts after which nothing has moved. `clientCall`: the call that it answers, if it
+ * answers one; of such a run, `at` is the last turn that it has added, and `alias` are the hashes behind the input of its first step.
  */
 export type Run = {
   id: string;
@@ -63,6 +66,9 @@ export type Run = {
   input: string;
   events: number;
   metadata?: Record<string, string>;
+  clientCall?: string;
+  at?: string;
+  alias?: InputHashes;
   createdAt: number;
   endedAt?: number;
   error?: { code: ErrorCode; message: string };
@@ -85,7 +91,7 @@ export const STEP_STATUSES = ["calling", "tools", "committed", "dropped"] as con
 
 /**
  * One call of the model. `calling`: it is sent; `tools`: it has answered, and `turn` is what the session gets when all its calls have
- * results; `committed`: it has; `dropped`: it never will.
+ * results; `committed`: it has; `dropped`: it never will. `turnId`: of its turn, where that has not the id of its call.
  */
 export type Step = {
   id: string;
@@ -99,6 +105,7 @@ export type Step = {
   /** The text of a reply that was broken off. */
   partial?: string;
   turn?: Turn;
+  turnId?: string;
   instructions?: Instructions;
 };
 
@@ -236,6 +243,14 @@ export const isWaiting = ({ status }: Pick<Run, "status">): boolean =>
 export const hasEnded = ({ status }: Pick<Run, "status">): boolean =>
   status === "completed" || status === "failed" || status === "cancelled";
 
+/** The turn with which a run ends that answers a call: its client knows the call only. */
+export const lastTurnOf = ({ clientCall }: Pick<Run, "clientCall">): string | undefined =>
+  clientCall === undefined ? undefined : withPrefix(clientCall, "turn");
+
+/** The id of a step's turn. Undefined: it has made no call. */
+export const turnOfStep = ({ call, turnId }: Pick<Step, "call" | "turnId">): string | undefined =>
+  turnId ?? (call === undefined ? undefined : withPrefix(call, "turn"));
+
 /** Why a running run is stopped. */
 export type Stop = "timeout" | "cancel" | "interrupt";
 
@@ -252,7 +267,7 @@ export type LiveRun = {
 };
 
 /** What is known of a run when it is made. */
-type NewRunMembers = Pick<Run, "id" | "org" | "keyId" | "address" | "sessionId" | "input" | "metadata">;
+type NewRunMembers = Pick<Run, "id" | "org" | "keyId" | "address" | "sessionId" | "input" | "metadata" | "clientCall">;
 
 /** A run that has not started. */
 export const toNewRun = (members: NewRunMembers, now: number): Run => ({

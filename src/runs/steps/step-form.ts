@@ -10,6 +10,8 @@ import type { CompletedTurn } from "../../session/session.ts";
 import type { Turn } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
+import type { RunDefinition } from "../state/definition.ts";
+import type { Run } from "../state/run.ts";
 
 /** What a run's calls use of its session's object. */
 export type ModelCallServices = { state: SessionState; models: ModelServices; lifetime: ObjectLifetime };
@@ -49,6 +51,11 @@ export interface StepForm {
   commit(reply: StepReply, also: () => void): Promise<void>;
   /** What stands for the answer in its session, where no turn of a model ends the run. Absent: nothing does. */
   readonly lastTurn?: { id: string; hashes: TurnHashes } | undefined;
+  /** The call of a step has failed, and is recorded. */
+  onFailure?(record: CallRecord): void;
   /** The run has ended, or was stopped. `error`: why it has failed. */
   onEnd?(error: GatewayError | undefined): Promise<void>;
 }
+
+/** How a run goes on without a client that waits for its answer. */
+export type CreateForm = (run: Run, definition: RunDefinition, services: ModelCallServices) => StepForm;

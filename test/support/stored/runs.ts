@@ -1,5 +1,6 @@
+import type { InputHashes } from "../../../src/canonical/turn-hash.ts";
 import type { McpMedia, McpQuestion } from "../../../src/mcp/messages.ts";
-import type { GivenRun, RunDefinition, RunLimits } from "../../../src/runs/state/definition.ts";
+import type { AnsweredRequest, GivenRun, RunDefinition, RunLimits } from "../../../src/runs/state/definition.ts";
 import type { Notification } from "../../../src/runs/state/notification.ts";
 import type { Execution, FrozenRun, Handle, Run, RunCheckpoint, Step } from "../../../src/runs/state/run.ts";
 import type { RunTool, McpRunTool } from "../../../src/runs/state/tool.ts";
@@ -28,6 +29,9 @@ export const RUNS = {
     input: true,
     events: true,
     metadata: true,
+    clientCall: true,
+    at: true,
+    alias: true,
     createdAt: true,
     endedAt: true,
     error: true,
@@ -52,7 +56,18 @@ export const RUNS = {
     stop: true,
     unattended: true,
     isToolCall: true,
+    client: true,
   } satisfies Members<RunDefinition>,
+  clientRequest: {
+    surface: true,
+    outside: true,
+    headers: true,
+    text: true,
+    systems: true,
+    hasTools: true,
+    isChained: true,
+  } satisfies Members<AnsweredRequest>,
+  inputHashes: { chain: true, own: true } satisfies Members<InputHashes>,
   givenRun: {
     call: true,
     input: true,
@@ -97,6 +112,7 @@ export const RUNS = {
     limit: true,
     partial: true,
     turn: true,
+    turnId: true,
     instructions: true,
   } satisfies Members<Step>,
   execution: {

@@ -1,0 +1,47 @@
+import { invalid } from "../../canonical/error.ts";
+import type { Caller } from "../../keys/caller.ts";
+import type { ParsedRequest, RequestText } from "../../surfaces/request.ts";
+import { storesContent } from "../../surfaces/rhone.ts";
+import type { Call, CallHost } from "../call/call.ts";
+import type { SessionCallStore } from "./call-store.ts";
+
+/** A call whose tools the gateway executes, before it may start. `harness`: of its organisation, where it names none. */
+export type ToolCallRequest = { request: ParsedRequest; caller: Caller; harness: string | undefined };
+
+/** Where a call runs in its session. `isNew`: it creates the session; `isSideBranch`: another call has the lease. */
+export type SessionHost = Omit<CallHost, "store"> & {
+  store: SessionCallStore;
+  isNew: boolean;
+  isSideBranch: boolean;
+};
+
+/** Answers a call, as `generate` does. */
+export type AnswerCall = (call: Call, request: ParsedRequest, host: SessionHost) => Promise<Response>;
+
+/** The runs that answer calls whose tools the gateway executes. */
+export type CallRuns = {
+  /** The harness of a caller whose request names none. */
+  findDefaultHarness: (caller: Caller) => Promise<string | undefined>;
+  /** Throws `request.invalid`, naming the field, and what defining the run throws. */
+  prepare: (requested: ToolCallRequest) => Promise<AnswerCall>;
+};
+
+/** Whether the gateway executes tools for a call. `harness`: of its organisation. */
+export const hasServerTools = (
+  { rhone: { harness, tools } }: Pick<RequestText, "rhone">,
+  ofOrganization: string | undefined,
+): boolean => harness !== undefined || tools !== undefined || ofOrganization !== undefined;
+
+/** Throws `request.invalid` for what a call with such tools cannot have in this version. */
+export function requireRunnable(request: ParsedRequest, { response }: Pick<Call, "response">): void {
+  if (response?.background === true)
+    throw invalid("background", "expected false: the gateway executes tools of the call");
+  if (response?.isWarmUp === true) throw invalid("generate", "expected true: the gateway executes tools of the call");
+  if ((request.request.sampling?.n ?? 1) > 1)
+    throw invalid("n", "expected 1: the gateway executes tools of the call, so that it has one answer");
+  if (!storesContent(request.rhone))
+    throw invalid(
+      "rhone.store",
+      "expected full: the gateway executes tools of the call, and goes on from what is stored",
+    );
+}
