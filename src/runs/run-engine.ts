@@ -89,6 +89,8 @@ export class RunEngine {
   #requireFree(onBusy: "queue" | "reject" | "branch" | undefined): void {
     if (onBusy === "branch") throw invalid("on_busy", "expected queue or reject: a run has its session for itself");
     const claiming = this.claiming;
+    const [live] = this.#live.values();
+    if (onBusy === "reject" && live !== undefined) throw busyWith(live.run);
     if (claiming !== undefined && (onBusy === "reject" || isWaiting(claiming))) throw busyWith(claiming);
   }
 

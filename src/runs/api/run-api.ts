@@ -15,7 +15,7 @@ import type { McpServer } from "../state/server.ts";
 import type { RunTool } from "../state/tool.ts";
 import { toCallText } from "../steps/native-steps.ts";
 import { resolveCheckpoint } from "./decisions.ts";
-import { interruptRequest, resolveRequest, resumeRequest } from "./requests.ts";
+import { conflict, interruptRequest, resolveRequest, resumeRequest } from "./requests.ts";
 import { interrupt, resume } from "./run-commands.ts";
 import { type AnsweredCall, answerToolCall, executeCall } from "./tool-calls.ts";
 
@@ -105,6 +105,7 @@ export type RunRecipe = { session_id: string; from: string | null; request: Json
 /** Throws 409 for a run that has not got beyond its first step. */
 function recipeOf(run: Run, engine: RunEngine): RunRecipe {
   const { store, state } = engine.services;
+  if (run.clientCall !== undefined) throw conflict("id", "the run answers a call: that is made again as a call");
   const [first] = store.listOf("step", run.id);
   const turn = first?.call === undefined ? undefined : findTurn(state.sql, withPrefix(first.call, "turn"));
   if (turn === undefined)

@@ -73,6 +73,7 @@ export async function interrupt(
   { message, behavior }: z.infer<typeof interruptRequest>,
 ): Promise<void> {
   if (hasEnded(run)) throw conflict("id", `the run is ${run.status}`);
+  if (run.clientCall !== undefined) throw conflict("id", "the run answers a call: it can be cancelled");
   if (run.status === "queued") throw conflict("id", "the run has not started: it can be cancelled");
   const { store, state, lifetime } = engine.services;
   await engine.stop(run, "interrupt");
