@@ -31,6 +31,7 @@ const PAGES = [
   "docs/tools.md",
   "docs/mcp.md",
   "docs/harnesses.md",
+  "docs/server-tools.md",
   "docs/approvals.md",
   "docs/webhooks.md",
 ];
