@@ -79,8 +79,13 @@ describe("a run with the tools of server-everything", () => {
     const path = join(PROJECT, "node_modules/@modelcontextprotocol/server-everything/dist/index.js");
     const env = { ...process.env, PORT: new URL(toolsUrl).port };
     server = spawn(process.execPath, [path, "streamableHttp"], { env, stdio: ["ignore", "ignore", "pipe"] });
-    await new Promise<void>((resolve) => {
-      server.stderr!.on("data", (data: Buffer) => data.toString().includes("listening") && resolve());
+    await new Promise<void>((resolve, reject) => {
+      let output = "";
+      server.stderr!.on("data", (data: Buffer) => {
+        output += data.toString();
+        if (output.includes("listening")) resolve();
+      });
+      server.once("exit", () => reject(new Error(output)));
     });
   });
   afterAll(() => void server.kill("SIGKILL"));
