@@ -195,6 +195,18 @@ export function findFirstStep(path: readonly Turn[], at = path.length - 1): numb
   return first;
 }
 
+/** The id of the turn with which the run of a step has ended; that of the step itself if it has not. */
+export function findLastStep(sql: Sql, id: string): string {
+  const rows = sql<{ id: string }>(
+    `WITH RECURSIVE later AS (
+       SELECT id, kind, depth FROM turns WHERE id = ?
+       UNION ALL SELECT turns.id, turns.kind, turns.depth FROM turns JOIN later ON turns.parent = later.id WHERE later.kind = 'step'
+     ) SELECT id FROM later WHERE kind <> 'step' ORDER BY depth LIMIT 1`,
+    id,
+  );
+  return rows[0]?.id ?? id;
+}
+
 /** A turn without its content: enough to draw the tree. */
 type TurnNode = Pick<Turn, "id" | "parent" | "kind" | "origin" | "createdAt">;
 

@@ -6,14 +6,14 @@ import { findItemIds } from "../../session/item-ids.ts";
 import { inline } from "../../session/large-strings.ts";
 import type { Session } from "../../session/session.ts";
 import { isStoredResponse, type StoredResponse } from "../../session/stored-responses.ts";
-import { findTurn, listTurnNodes, type Turn } from "../../session/turns.ts";
+import { findLastStep, findTurn, listTurnNodes, type Turn } from "../../session/turns.ts";
 import type { Sql } from "../../store/sql.ts";
 import { objectIdOfItem, withPrefix } from "../../wire/id.ts";
 import { isObject, type JsonObject, parseJson } from "../../wire/json.ts";
 import { encodeInput, type ItemStore, withInputId, withOutputId } from "./items.ts";
 
 /**
- * An item that a request may reference by `id`. `turn`: the id of the turn that has it. `item`: as an item of OpenAI's Responses API. `message`: the same in
+ * An item that a request may reference by `id`. `turn`: the id of the turn that has it, or with which the run that has it has ended. `item`: as an item of OpenAI's Responses API. `message`: the same in
  * canonical form; the output of a model has the native items and seals of its own wire.
  */
 export type StoredItem = { id: string; turn: string; item: JsonObject; message: Message };
@@ -60,11 +60,12 @@ async function listReferableItems(found: Turn, { sql, blobs }: ItemStore): Promi
   const { id: turn, input, output } = found;
   const [request, reply] = await Promise.all([inline(input, blobs), inline(output, blobs)]);
   const owner = withPrefix(turn, "resp");
+  const last = found.kind === "step" ? findLastStep(sql, turn) : turn;
   const ids = findItemIds(sql, found);
   const inputs = encodeInput(request);
   const answered = pairOutput(decodeItems(reply), owner).map(({ item, message }, at) => {
     const id = ids[inputs.length + at] ?? withOutputId(item, owner, at).id;
-    return { id, turn, item, message };
+    return { id, turn: last, item, message };
   });
   const requested = inputs.flatMap((item, at) => {
     const id = ids[at] ?? withInputId(item, turn, at).id;
