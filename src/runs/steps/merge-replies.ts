@@ -1,6 +1,6 @@
 import { fold, unfold } from "../../canonical/accumulator.ts";
 import { StepMerger } from "../../canonical/step-merger.ts";
-import type { ModelResponse, ToolCall } from "../../canonical/types.ts";
+import type { ModelResponse, StreamEvent, ToolCall } from "../../canonical/types.ts";
 import type { AnsweredRequest, RunDefinition } from "../state/definition.ts";
 
 export type MergeOptions = ConstructorParameters<typeof StepMerger>[0];
@@ -21,5 +21,13 @@ export const gapOf = ({ surface }: Pick<AnsweredRequest, "surface">): string => 
 export function mergeReplies(replies: readonly ModelResponse[], merging: MergeOptions): ModelResponse {
   const merger = new StepMerger(merging);
   const events = replies.flatMap((reply) => unfold(reply).flatMap((event) => merger.push(event)));
-  return fold([...events, merger.end()]);
+  return fold([...events, endOf(merger)]);
+}
+
+/** The end of a merged answer, without its envelope: on Responses that repeats the request, with the tools that the gateway adds. */
+export function endOf(merger: StepMerger): StreamEvent {
+  const end = merger.end();
+  if (end.type !== "end") return end;
+  const { rest: _, ...shown } = end;
+  return shown;
 }

@@ -17,7 +17,7 @@ import { NO_EVENT } from "../../gateway/upstream/stream-reader.ts";
 import type { CallRecord } from "../../store/records.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import { withPrefix } from "../../wire/id.ts";
-import type { MergeOptions } from "./merge-replies.ts";
+import { endOf, type MergeOptions } from "./merge-replies.ts";
 import type { StepReceiver } from "./step-form.ts";
 
 /** The client's call and its request, without the tools that the gateway adds. `onClientLeft`: its client has left the stream. */
@@ -120,7 +120,7 @@ export class MergedAnswer implements StepReceiver {
 
   /** The answer is whole, and all of it is durable. `record`: of the last step. `costMicros`: of all. */
   async end(record: CallRecord, costMicros: number): Promise<void> {
-    this.#show([this.#merger.end()]);
+    this.#show([endOf(this.#merger)]);
     const rhone = this.#toRhoneObject(record, costMicros);
     if (this.#stream !== undefined) {
       this.#send(this.#stream.writer.end(rhone));

@@ -195,6 +195,24 @@ describe("a call while it is answered", () => {
     expect(await reading).toContain("error");
   });
 
+  it("is cancelled when its client leaves, if that is what it has asked for", async () => {
+    const response = await request("/v1/messages", {
+      method: "POST",
+      headers: { "anthropic-version": "2023-06-01" },
+      body: JSON.stringify({
+        model: "fakeanth/plan",
+        max_tokens: 99,
+        stream: true,
+        messages: [{ role: "user", content: plan([call("wait")], "Never.") }],
+        rhone: { tools: [slow("left")], on_disconnect: "cancel" },
+      }),
+    });
+    await expect.poll(async () => (await toolLog("left")).length).toBe(1);
+    await response.body!.cancel();
+    const run = response.headers.get("x-rhone-run-id")!;
+    await expect.poll(async () => (await json("GET", `/v1/runs/${run}`)).status).toBe("cancelled");
+  });
+
   it("goes on to its end after a crash of its object, and its client finds the answer in the session", async () => {
     const tool = webhook("look", "crashed/never-once", { effect: "read_only", timeout_ms: 60_000 });
     const response = await request("/v1/chat/completions", {
@@ -246,6 +264,13 @@ describe("what is stored of an answer", () => {
     const stored = await json("GET", `/v1/chat/completions/${answer.whole.id as string}`);
     expect((stored.choices as { message: Json }[])[0]!.message.content).toBe("Let me look.\n\nLate.");
   });
+});
+
+it("the run of a call is listed once, with all of its steps", async () => {
+  const { rhone } = await answered("chat", plan([call("time")], "Late."), { rhone: TIME });
+  const listed = async (): Promise<Json[]> =>
+    ((await json("GET", "/v1/runs?limit=100")).data as Json[]).filter(({ id }) => id === rhone.run_id);
+  await expect.poll(listed).toMatchObject([{ status: "completed", steps: 2, tool_calls: 1 }]);
 });
 
 it("a call over the socket of a session is answered by a run", async () => {

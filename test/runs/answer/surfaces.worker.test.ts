@@ -1,6 +1,6 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
-import { json, listOf } from "../../support/runs/client.ts";
+import { json, listOf, send } from "../../support/runs/client.ts";
 import { type Answered, answered, ask, call, plan, SURFACE_NAMES } from "../../support/runs/tool-calls.ts";
 import { objectOf } from "../../support/worker/client.ts";
 
@@ -94,6 +94,14 @@ describe.each(CASES)("a call of %s (stream: %s) with a tool of the server", (sur
     // The model answers with its request.
     expect(done.text).toMatch(/This call was not made, since the reply also calls tools of the client/);
     expect(done.text).toContain("22 degrees");
+  });
+
+  it("shows nothing of the tools and of the harness's instructions, also where no tool is called", async () => {
+    const body = { name: "quiet", instructions: "A secret line.", tools: [{ native: "time" }] };
+    expect((await send("POST", "/v1/harnesses", body)).status).toBeLessThan(202);
+    const answer = await answered(surface, plan("Quiet."), { stream, rhone: { harness: "harness_quiet" } });
+    expect(textOf(answer)).toBe("Quiet.");
+    expect(answer.raw).not.toMatch(/A secret line|"time"|time_zone/);
   });
 
   it("gets the error of an ordinary call if its first step has one", async () => {
