@@ -1,7 +1,7 @@
 import { GatewayError, invalid, toGatewayError } from "../canonical/error.ts";
 import type { Caller } from "../keys/caller.ts";
 import { loadPatterns } from "../wire/json-schema.ts";
-import type { JsonObject } from "../wire/json.ts";
+import { isObject, type JsonObject } from "../wire/json.ts";
 import { STOPPED } from "./execute-tool.ts";
 import type { RunEvent } from "./run-events.ts";
 import { mayGoOn, nextDueOf, openOf } from "./run-gates.ts";
@@ -194,6 +194,10 @@ export class RunEngine {
     const { store, lifetime, notifier } = this.services;
     notifier.recover();
     for (const run of this.#listOpen("queued", "running")) {
+      if (this.#isLeft(run)) {
+        lifetime.waitUntil(this.cancel(run));
+        continue;
+      }
       run.stalls++;
       if (run.runningSince !== undefined) delete run.runningSince;
       store.put("run", run);
@@ -205,6 +209,12 @@ export class RunEngine {
       if (mayGoOn(run, this.services)) this.start(run, { isRestarted: true });
     const broken = this.services.events.listBroken().flatMap((id) => store.find("run", id) ?? []);
     for (const run of broken) if (!this.#live.has(run.id)) lifetime.waitUntil(this.#endStream(run));
+  }
+
+  /** Whether a run, after a restart, answers a call that is to be cancelled when its client has left: its connection is lost. */
+  #isLeft(run: Run): boolean {
+    const { rhone } = this.definitionOf(run).call;
+    return run.clientCall !== undefined && isObject(rhone) && rhone.on_disconnect === "cancel";
   }
 
   /** Ends the stream of a run that has ended, or waits, where a restart has come before its last event. */

@@ -9,6 +9,7 @@ import type { RunEvent } from "./run-events.ts";
 import { toCompleted } from "./run-views.ts";
 import type { RunServices } from "./services.ts";
 import { type Execution, isSettled, lastTurnOf, type Run, type Step } from "./state/run.ts";
+import { findBase } from "./steps/client-steps.ts";
 import type { StepForm } from "./steps/step-form.ts";
 
 const NO_ITEMS = { dialect: native.id, items: "", issuer: "" };
@@ -114,15 +115,13 @@ export function keepResultsBehind(
     .listExecutions(run.id)
     .some(({ effect, startedAt }) => effect !== "read_only" && startedAt !== undefined);
   if (last === undefined && !hasEffects) return;
-  const path = session.pathOf(run.at);
-  const parent = path.at(-1)!;
-  const before = path[path.length - run.turns - 1]?.id ?? null;
+  const parent = session.pathOf(run.at).at(-1)!;
   const results = listResults(run);
   const turn = { ...toItemsTurn(parent, { input: results, output: [] }), ...last?.hashes };
   const [linked] = linkTurns([turn], { parent, objectId, now: lifetime.now() });
   const added = { ...linked!, ...(last && { id: last.id }) };
   // Another call may have moved the head meanwhile.
-  session.add(added, { moves: session.row.head === before }, () => {});
+  session.add(added, { moves: session.row.head === findBase(run, state) }, () => {});
 }
 
 /** Adds items to the session without a call. */

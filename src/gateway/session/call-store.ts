@@ -53,8 +53,16 @@ type StoredCall = {
   onDispatch: () => void;
 };
 
-/** The turn that a call's answer becomes, its large strings stored, and the answer as the client gets it. */
-type AnsweredTurn = { turn: CompletedTurn; response: ModelResponse; reply: ReplyContext };
+/**
+ * The turn that a call's answer becomes, its large strings stored, and the answer as the client gets it. `total`: what all steps have
+ * used, if the record is not that of the whole call.
+ */
+type AnsweredTurn = {
+  turn: CompletedTurn;
+  response: ModelResponse;
+  reply: ReplyContext;
+  total?: Pick<CallRecord, "usage" | "costMicrosUsd">;
+};
 
 /** Where a call of a session is stored. The last two are for a call that a run answers: `record` is that of its last step. */
 export type SessionCallStore = CallStore & {
@@ -94,7 +102,7 @@ export function createCallStore(
     if (call.conversation !== undefined && session.isDeleted) throw sessionNotFound();
     if (isNew) session.create(org, sessionId);
   };
-  const commitTurn: SessionCallStore["commitTurn"] = async (record, { turn, response, reply }, also) => {
+  const commitTurn: SessionCallStore["commitTurn"] = async (record, { turn, response, reply, total }, also) => {
     const stored = responseState?.stored === true ? buildCompletedResponse(call, response, reply) : undefined;
     const completion = storesCompletion(request) ? buildCompletion(call.id, request, response, reply) : undefined;
     const committed = session.commit(record, turn, stored, also);
@@ -106,7 +114,7 @@ export function createCallStore(
       completion && index.addResponse(call, completion.id),
       call.conversation?.recognizedBy === BY_TRANSCRIPT && index.addTranscript(call, committed.chain),
     ]);
-    streams.onRecord({ ...record, id: call.id, usage: response.usage });
+    streams.onRecord({ ...record, ...total, id: call.id });
     lifetime.waitUntil(recordJudgement(record));
     if (!isSideBranch) work.push(onCommitted(record, call.caller));
   };

@@ -83,7 +83,8 @@ export class ClientSteps implements StepForm {
     const text = toStepText(this.#definition, this.#run, parent);
     const shield = await models.shield(caller, text.rhone.safety);
     const request = parseRequest(screenText(text, shield), surface, outside);
-    const isSideBranch = this.#waiting?.host.isSideBranch === true;
+    // After a restart, another call may have moved the head.
+    const isSideBranch = this.#waiting?.host.isSideBranch ?? state.session.row.head !== findBase(this.#run, state);
     const placement = continueSession(state, { request }, { response: undefined, isSideBranch });
     const createdAt = lifetime.now();
     return {
@@ -158,7 +159,9 @@ export class ClientSteps implements StepForm {
     const ofTurn = { ...record, turnId: lastTurnOf(this.#run)! };
     if (this.#waiting === undefined) return void this.#services.state.session.commit(ofTurn, turn, undefined, also);
     const { host, answer: shown } = this.#waiting;
-    await host.store.commitTurn(ofTurn, { turn, response: merged, reply: shown.reply }, also);
+    const { usage, costMicros } = this.#run;
+    const total = { usage, ...(record.costMicrosUsd !== undefined && { costMicrosUsd: costMicros }) };
+    await host.store.commitTurn(ofTurn, { turn, response: merged, reply: shown.reply, total }, also);
   }
 
   #hidesIn({ blocks }: ModelResponse["messages"][number]): boolean {
@@ -199,6 +202,12 @@ export class ClientSteps implements StepForm {
     const record = { ...this.#last, status: "failed" as const, error: { code, message, status } };
     await host.store.failAnswer(record, cause, answer.partial);
   }
+}
+
+/** The turn behind which a run that answers a call has started; null: the place before the first. `at`: of the run. */
+export function findBase({ at, turns }: Run, { session }: Pick<ModelCallServices["state"], "session">): string | null {
+  const path = at === undefined ? session.path : session.pathOf(at);
+  return path[path.length - 1 - turns]?.id ?? null;
 }
 
 export const mergingOf = (definition: RunDefinition): MergeOptions => ({

@@ -213,6 +213,24 @@ describe("a call while it is answered", () => {
     await expect.poll(async () => (await json("GET", `/v1/runs/${run}`)).status).toBe("cancelled");
   });
 
+  it("is cancelled after a crash of its object, if its client wants that when it has left", async () => {
+    const response = await request("/v1/chat/completions", {
+      method: "POST",
+      body: JSON.stringify({
+        model: "fake/plan",
+        stream: true,
+        messages: [{ role: "user", content: plan([call("wait")], "Never.") }],
+        rhone: { tools: [slow("crash-left")], on_disconnect: "cancel" },
+      }),
+    });
+    const run = response.headers.get("x-rhone-run-id")!;
+    const reading = response.text().catch(() => "");
+    await expect.poll(async () => (await toolLog("crash-left")).length).toBe(1);
+    await runInDurableObject(objectOfRun(run), (_, state) => state.abort("crash")).catch(() => {});
+    await reading;
+    await expect.poll(async () => (await json("GET", `/v1/runs/${run}`)).status, { timeout: 15_000 }).toBe("cancelled");
+  });
+
   it("goes on to its end after a crash of its object, and its client finds the answer in the session", async () => {
     const tool = webhook("look", "crashed/never-once", { effect: "read_only", timeout_ms: 60_000 });
     const response = await request("/v1/chat/completions", {
@@ -266,6 +284,19 @@ describe("what is stored of an answer", () => {
   });
 });
 
+it("Gemini's stream as one list is one answer as well", async () => {
+  const response = await request("/v1beta/models/fakegem/plan:streamGenerateContent", {
+    method: "POST",
+    body: JSON.stringify({
+      contents: [{ role: "user", parts: [{ text: plan([call("time")], "Late.") }] }],
+      rhone: TIME,
+    }),
+  });
+  const chunks = await response.json<{ candidates: { content: { parts: { text?: string; thought?: true }[] } }[] }[]>();
+  const parts = chunks.flatMap(({ candidates }) => candidates.flatMap(({ content }) => content?.parts ?? []));
+  expect(parts.map(({ text = "", thought }) => (thought ? "" : text)).join("")).toBe("Let me look.\n\nLate.");
+});
+
 it("the run of a call is listed once, with all of its steps", async () => {
   const { rhone } = await answered("chat", plan([call("time")], "Late."), { rhone: TIME });
   const listed = async (): Promise<Json[]> =>
@@ -279,7 +310,7 @@ it("a call over the socket of a session is answered by a run", async () => {
   const body = { model: "fake/plan", input: plan([call("time")], "Late."), stream: true, rhone: TIME };
   client.say({ type: "call.create", id: "c", surface: "native", request: body });
   const completed = await client.type("call.completed");
-  expect(completed).toMatchObject({ usage: { output: 10 } });
+  expect(completed).toMatchObject({ usage: { output: 10 }, finish_reason: "stop" });
   const turn = completed.turn_id as string;
   expect(turn).toBe((completed.call_id as string).replace("call", "turn"));
   expect(JSON.stringify(client.frames.filter(({ call_id }) => call_id === completed.call_id))).not.toContain('"time"');
