@@ -1,15 +1,15 @@
 import { GatewayError, invalid, toGatewayError } from "../canonical/error.ts";
 import type { Caller } from "../keys/caller.ts";
 import { loadPatterns } from "../wire/json-schema.ts";
-import { isObject, type JsonObject } from "../wire/json.ts";
+import type { JsonObject } from "../wire/json.ts";
 import { STOPPED } from "./execute-tool.ts";
 import type { RunEvent } from "./run-events.ts";
-import { mayGoOn, nextDueOf, openOf } from "./run-gates.ts";
+import { busyWith, isLeft, mayGoOn, nextDueOf, openOf } from "./run-gates.ts";
 import { RunLoop, toRunError } from "./run-loop.ts";
 import { showRun } from "./run-views.ts";
 import type { RunServices } from "./services.ts";
 import type { RunDefinition, RunLimits } from "./state/definition.ts";
-import { type FrozenRun, hasEnded, isWaiting, type LiveRun, type Run, type Stop } from "./state/run.ts";
+import { type FrozenRun, hasEnded, isWaiting, type LiveRun, mayClaim, type Run, type Stop } from "./state/run.ts";
 import type { CreateForm, StepForm } from "./steps/step-form.ts";
 import { interruptExecution, keepResults, keepResultsBehind, settleStep } from "./unfinished.ts";
 import { hasDueTasks, lookAtTasks } from "./waiting-tasks.ts";
@@ -194,7 +194,7 @@ export class RunEngine {
     const { store, lifetime, notifier } = this.services;
     notifier.recover();
     for (const run of this.#listOpen("queued", "running")) {
-      if (this.#isLeft(run)) {
+      if (isLeft(run, this.definitionOf(run))) {
         lifetime.waitUntil(this.cancel(run));
         continue;
       }
@@ -209,12 +209,6 @@ export class RunEngine {
       if (mayGoOn(run, this.services)) this.start(run, { isRestarted: true });
     const broken = this.services.events.listBroken().flatMap((id) => store.find("run", id) ?? []);
     for (const run of broken) if (!this.#live.has(run.id)) lifetime.waitUntil(this.#endStream(run));
-  }
-
-  /** Whether a run, after a restart, answers a call that is to be cancelled when its client has left: its connection is lost. */
-  #isLeft(run: Run): boolean {
-    const { rhone } = this.definitionOf(run).call;
-    return run.clientCall !== undefined && isObject(rhone) && rhone.on_disconnect === "cancel";
   }
 
   /** Ends the stream of a run that has ended, or waits, where a restart has come before its last event. */
@@ -357,13 +351,4 @@ export class RunEngine {
   }
 }
 
-/** A run that answers a call claims nothing: its call has the lease. */
-const mayClaim = ({ clientCall }: Run): boolean => clientCall === undefined;
-
 const frozenId = (run: string): string => `${run}/frozen`;
-
-const busyWith = ({ id }: Pick<Run, "id">): GatewayError =>
-  new GatewayError("session.busy", `the session belongs to the run ${id} until that has ended`, {
-    retryAfterSeconds: 5,
-    runId: id,
-  });

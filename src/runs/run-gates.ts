@@ -2,6 +2,7 @@ import { GatewayError } from "../canonical/error.ts";
 import type { McpQuestion } from "../mcp/messages.ts";
 import { type Disposition, severestOf } from "../shield/profile.ts";
 import type { SafetyRecord } from "../store/records.ts";
+import { isObject } from "../wire/json.ts";
 import { settleExecution, UNATTENDED } from "./batch.ts";
 import { toCompleted } from "./run-views.ts";
 import type { RunServices } from "./services.ts";
@@ -265,3 +266,14 @@ function listOpen(run: Run, executions: readonly Execution[], store: RunStore): 
     .listOf("checkpoint", run.id)
     .filter(({ status, execution }) => status === "open" && (execution === undefined || goingOn.has(execution)));
 }
+
+/** Whether a run, after a restart, answers a call that is to be cancelled when its client has left: its connection is lost. */
+export function isLeft({ clientCall }: Run, { call: { rhone } }: RunDefinition): boolean {
+  return clientCall !== undefined && isObject(rhone) && rhone.on_disconnect === "cancel";
+}
+
+export const busyWith = ({ id }: Pick<Run, "id">): GatewayError =>
+  new GatewayError("session.busy", `the session belongs to the run ${id} until that has ended`, {
+    retryAfterSeconds: 5,
+    runId: id,
+  });

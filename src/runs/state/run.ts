@@ -243,6 +243,9 @@ export const isWaiting = ({ status }: Pick<Run, "status">): boolean =>
 export const hasEnded = ({ status }: Pick<Run, "status">): boolean =>
   status === "completed" || status === "failed" || status === "cancelled";
 
+/** A run that answers a call claims nothing: its call has the lease. */
+export const mayClaim = ({ clientCall }: Run): boolean => clientCall === undefined;
+
 /** The turn with which a run ends that answers a call: its client knows the call only. */
 export const lastTurnOf = ({ clientCall }: Pick<Run, "clientCall">): string | undefined =>
   clientCall === undefined ? undefined : withPrefix(clientCall, "turn");
