@@ -1,6 +1,6 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
-import { json, listOf, send } from "../../support/runs/client.ts";
+import { type Json, json, listOf, send } from "../../support/runs/client.ts";
 import { type Answered, answered, ask, call, plan, SURFACE_NAMES } from "../../support/runs/tool-calls.ts";
 import { objectOf } from "../../support/worker/client.ts";
 
@@ -111,6 +111,9 @@ describe.each(CASES)("a call of %s (stream: %s) with a tool of the server", (sur
       ordinary.status,
       ordinary.raw.replaceAll(/(call|req)_\w+/g, ""),
     ]);
-    expect(refused.headers.get("x-rhone-run-id")).toMatch(/^run_/);
+    const run = refused.headers.get("x-rhone-run-id");
+    const listed = async (): Promise<unknown> =>
+      ((await json("GET", "/v1/runs?limit=100")).data as Json[]).find(({ id }) => id === run)?.status;
+    await expect.poll(listed, { timeout: 10_000 }).toBe("failed");
   });
 });
