@@ -7,7 +7,7 @@ type MergeOptions = { isHidden: (call: ToolCall) => boolean; gap: string };
 type End = Extract<StreamEvent, { type: "end" }>;
 
 /** A block of a step in the merged answer. `item`: its wire item in the step. */
-type Place = { index: number; item: number };
+type Place = { index: number; item: number; kind: Block["kind"] };
 
 /**
  * One step. `places`: of its blocks by their indices; hidden ones have none. `firstItem`: the place of its first wire item
@@ -118,7 +118,7 @@ export class StepMerger {
       return [];
     }
     if (block.kind === "tool_call") this.#showsCall = true;
-    const place = { index: this.#nextIndex++, item };
+    const place = { index: this.#nextIndex++, item, kind: block.kind };
     step.places.set(index, place);
     const merged = step.firstItem + item;
     return [{ ...event, index: place.index, ...(merged > 0 && { item: merged }), block: this.#shown(block, place) }];
@@ -141,9 +141,9 @@ export class StepMerger {
     return editItem(block, { text: gap + block.text, ...(citations && { citations }) });
   }
 
-  /** The gap if this is the text of the step that needs one; "" for any other. */
+  /** The gap if this is the text of the step that needs one; "" for any other. Thoughts are signed, and stay as they are. */
   #takeGap(place: Place, text: string): string {
-    if (text === "") return "";
+    if (place.kind !== "text" || text === "") return "";
     const step = this.#step;
     this.#hasText = true;
     if (!step.needsGap) return "";

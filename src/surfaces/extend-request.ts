@@ -23,7 +23,8 @@ export function extendRequest(
   { instructions, tools, ...choices }: RequestExtension,
 ): ParsedRequest {
   const { request, surface } = parsed;
-  const extended: ModelRequest = { ...request, ...choices, tools: [...(request.tools ?? []), ...tools] };
+  const all = [...(request.tools ?? []), ...tools];
+  const extended: ModelRequest = { ...request, ...choices, ...(all.length > 0 && { tools: all }) };
   const own = request.rest?.item;
   if (isObject(own)) {
     const members = encodeTools(extended, surface.dialect, Object.keys(choices).length > 0);

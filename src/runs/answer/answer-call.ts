@@ -113,7 +113,7 @@ async function answerCall(engine: RunEngine, defined: RunDefinition, waiting: An
   return await answer.respond();
 }
 
-const toRun = ({ services: { lifetime } }: RunEngine, { call, request }: Answered): Run =>
+const toRun = ({ services: { lifetime, state } }: RunEngine, { call, request, host }: Answered): Run =>
   toNewRun(
     {
       id: withPrefix(call.id, "run"),
@@ -122,6 +122,7 @@ const toRun = ({ services: { lifetime } }: RunEngine, { call, request }: Answere
       sessionId: call.sessionId,
       input: "[]",
       clientCall: call.id,
+      ...(!host.isSideBranch && { head: host.isNew ? null : state.session.row.head }),
       ...(request.rhone.metadata && { metadata: request.rhone.metadata }),
     },
     lifetime.now(),

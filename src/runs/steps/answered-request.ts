@@ -50,7 +50,8 @@ export function extendStep(
   { tools, limits, call }: RunDefinition,
   { isLast, isFirst }: { isLast: boolean; isFirst: boolean },
 ): ParsedRequest {
-  if (tools.length === 0) return request;
+  const ofRun = typeof call.instructions === "string" ? { instructions: call.instructions } : {};
+  if (tools.length === 0) return extendRequest(request, { tools: [], ...ofRun });
   const own = request.request;
   const isForced = own.toolChoice?.mode === "required" || own.toolChoice?.mode === "tool";
   const toolChoice: ToolChoice | undefined = isLast
@@ -64,6 +65,6 @@ export function extendStep(
   return extendRequest(request, {
     tools: native.decodeRequest({ input: "-", tools: tools.map(toModelTool) }).tools!,
     ...(isChanged && choices),
-    ...(typeof call.instructions === "string" && { instructions: call.instructions }),
+    ...ofRun,
   });
 }

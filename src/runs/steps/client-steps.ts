@@ -16,7 +16,7 @@ import { SURFACES } from "../../surfaces/index.ts";
 import { type ParsedRequest, parseRequest } from "../../surfaces/request.ts";
 import { newId } from "../../wire/id.ts";
 import type { RunDefinition } from "../state/definition.ts";
-import { hasEnded, lastTurnOf, type Run } from "../state/run.ts";
+import { hasEnded, lastTurnOf, movesHead, type Run } from "../state/run.ts";
 import { extendStep, toStepText } from "./answered-request.ts";
 import { gapOf, isOwnCall, mergeReplies, type MergeOptions } from "./merge-replies.ts";
 import type { MergedAnswer } from "./merged-answer.ts";
@@ -83,8 +83,7 @@ export class ClientSteps implements StepForm {
     const text = toStepText(this.#definition, this.#run, parent);
     const shield = await models.shield(caller, text.rhone.safety);
     const request = parseRequest(screenText(text, shield), surface, outside);
-    // After a restart, another call may have moved the head.
-    const isSideBranch = this.#waiting?.host.isSideBranch ?? state.session.row.head !== findBase(this.#run, state);
+    const isSideBranch = this.#waiting?.host.isSideBranch ?? !movesHead(this.#run, state.session.row.head);
     const placement = continueSession(state, { request }, { response: undefined, isSideBranch });
     const createdAt = lifetime.now();
     return {
@@ -202,12 +201,6 @@ export class ClientSteps implements StepForm {
     const record = { ...this.#last, status: "failed" as const, error: { code, message, status } };
     await host.store.failAnswer(record, cause, answer.partial);
   }
-}
-
-/** The turn behind which a run that answers a call has started; null: the place before the first. `at`: of the run. */
-export function findBase({ at, turns }: Run, { session }: Pick<ModelCallServices["state"], "session">): string | null {
-  const path = at === undefined ? session.path : session.pathOf(at);
-  return path[path.length - 1 - turns]?.id ?? null;
 }
 
 export const mergingOf = (definition: RunDefinition): MergeOptions => ({

@@ -32,6 +32,7 @@ export const RUNS = {
     clientCall: true,
     at: true,
     alias: true,
+    head: true,
     createdAt: true,
     endedAt: true,
     error: true,
