@@ -72,7 +72,7 @@ function toTask(id: string, task: JsonObject, questions: McpTask["questions"]): 
   });
 }
 
-/** `CallToolResult` (MCP 2026-07-28, "Tool result"). `structuredContent` repeats the text, and counts where there is none. */
+/** `CallToolResult` (MCP 2026-07-28, "Tool result"). `structuredContent` repeats the text, and is the result where there is none. */
 function readToolResult({ content, structuredContent, isError }: JsonObject): ToolResult {
   if (content === undefined && structuredContent === undefined) throw new McpError("the server sent no content");
   if (content !== undefined && !Array.isArray(content)) throw new McpError("the server sent content that is no array");

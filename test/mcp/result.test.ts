@@ -2,21 +2,21 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { callTool } from "../../src/mcp/call-tool.ts";
 import { McpError } from "../../src/mcp/mcp-error.ts";
-import type { McpOutcome } from "../../src/mcp/messages.ts";
-import { cancelTask, getTask, updateTask } from "../../src/mcp/tasks.ts";
+import { getTask } from "../../src/mcp/tasks.ts";
 import { listTools } from "../../src/mcp/tools.ts";
 import { OutboundError } from "../../src/outbound/bounded-fetch.ts";
 import {
   call,
+  callFor,
   encodeEvents,
   legacy,
   modern,
   never,
   openSession,
+  QUESTION,
   toError,
   toEvents,
   toJson,
-  toResult,
 } from "../support/mcp/fake-server.ts";
 
 const MEMBERS = (
@@ -24,14 +24,6 @@ const MEMBERS = (
   "blob uri name inputRequests requestState mode requestedSchema url taskId status statusMessage createdAt ttlMs pollIntervalMs tools " +
   "inputSchema annotations nextCursor properties x-mcp-header progressToken progress total elicitations __proto__"
 ).split(" ");
-
-const callFor = (result: unknown): Promise<McpOutcome> =>
-  callTool(openSession(modern(({ id }) => toJson(toResult(id, result)))).session, call, never());
-
-const QUESTION = {
-  method: "elicitation/create",
-  params: { message: "Deploy?", requestedSchema: { type: "object", properties: { yes: { type: "boolean" } } } },
-};
 
 describe("the result of a tool", () => {
   it("is text and media, in the order of its items", async () => {
@@ -215,189 +207,5 @@ describe("any answer", () => {
       { numRuns: 500 },
     );
     expect(unexpected).toEqual([]);
-  });
-});
-
-describe("input that a call requires", () => {
-  it("is questions, and a state that is sent back unchanged with the answers", async () => {
-    const state = 'opaque "\u2028 state';
-    const { session, received } = openSession(
-      modern(({ id, params }) =>
-        toJson(
-          toResult(
-            id,
-            params["inputResponses"] === undefined
-              ? {
-                  resultType: "input_required",
-                  requestState: state,
-                  inputRequests: {
-                    deploy: QUESTION,
-                    login: { ...QUESTION, params: { mode: "url", message: "Log in", url: "https://example.com/" } },
-                    ["__proto__"]: QUESTION,
-                  },
-                }
-              : { content: [], structuredContent: params["inputResponses"] },
-          ),
-        ),
-      ),
-    );
-    const outcome = await callTool(session, call, never());
-    expect(outcome).toMatchObject({
-      kind: "input",
-      state,
-      questions: [
-        { key: "deploy", message: "Deploy?", schema: QUESTION.params.requestedSchema },
-        { key: "login", message: "Log in", url: "https://example.com/" },
-        { key: "__proto__" },
-      ],
-    });
-    const answers = {
-      deploy: { action: "accept" as const, content: { yes: true } },
-      login: { action: "decline" as const },
-    };
-    const done = await callTool(session, { ...call, answered: { state, answers } }, never());
-    expect(done).toMatchObject({
-      text: '{"deploy":{"action":"accept","content":{"yes":true}},"login":{"action":"decline"}}',
-    });
-    expect(received[2]!.params["requestState"]).toBe(state);
-    expect(received[2]!.id).not.toBe(received[1]!.id);
-  });
-
-  it("may be a state alone, or questions without one", async () => {
-    expect(await callFor({ resultType: "input_required", requestState: "s" })).toEqual({
-      kind: "input",
-      questions: [],
-      state: "s",
-    });
-    const { session, received } = openSession(
-      modern(({ id }) => toJson(toResult(id, { resultType: "input_required", inputRequests: { a: QUESTION } }))),
-    );
-    expect(await callTool(session, call, never())).not.toHaveProperty("state");
-    await callTool(session, { ...call, answered: { answers: { a: { action: "cancel" } } } }, never());
-    expect(received[2]!.params).not.toHaveProperty("requestState");
-  });
-
-  it("of another kind than a question is not supported", async () => {
-    for (const method of ["sampling/createMessage", "roots/list"])
-      await expect(
-        callFor({ resultType: "input_required", inputRequests: { a: QUESTION, b: { method, params: {} } } }),
-      ).rejects.toThrow(`the gateway does not support requests of the kind "${method}"`);
-  });
-
-  it("may be pages that a legacy server wants opened first", async () => {
-    const openWith = (data: unknown) =>
-      openSession(legacy(({ id }) => toJson(toError(id, -32042, "open", data)))).session;
-    const elicitations = [{ mode: "url", elicitationId: "e-1", url: "https://example.com/", message: "Log in" }];
-    expect(await callTool(openWith({ elicitations }), call, never())).toEqual({
-      kind: "input",
-      questions: [{ key: "e-1", message: "Log in", url: "https://example.com/" }],
-    });
-    for (const data of [undefined, {}, { elicitations: [] }, { elicitations: [1] }])
-      await expect(callTool(openWith(data), call, never())).rejects.toThrow(McpError);
-  });
-});
-
-describe("a task", () => {
-  const TASK = {
-    taskId: "t-1",
-    status: "working",
-    createdAt: "2026-01-01T00:00:00Z",
-    ttlMs: 60_000,
-    pollIntervalMs: 2_000,
-  };
-  const getFor = (task: unknown): Promise<McpOutcome> =>
-    getTask(openSession(modern(({ id }) => toJson(toResult(id, task)))).session, "t-1", never());
-
-  it("is what a call may become", async () => {
-    expect(await callFor({ resultType: "task", ...TASK, statusMessage: "queued" })).toEqual({
-      kind: "task",
-      id: "t-1",
-      pollMs: 2_000,
-      endsAt: Date.UTC(2026, 0, 1, 0, 1),
-      questions: [],
-      message: "queued",
-    });
-    for (const [pollIntervalMs, pollMs] of [
-      [undefined, 5_000],
-      [-1, 100],
-      [1e300, 3_600_000],
-      ["1", 5_000],
-    ])
-      expect(await callFor({ resultType: "task", taskId: "t", status: "working", pollIntervalMs })).toEqual({
-        kind: "task",
-        id: "t",
-        pollMs,
-        questions: [],
-      });
-    expect(await callFor({ resultType: "task", ...TASK, ttlMs: null })).not.toHaveProperty("endsAt");
-    expect(await callFor({ resultType: "task", ...TASK, createdAt: "yesterday" })).not.toHaveProperty("endsAt");
-  });
-
-  it("may be over before it is asked after", async () => {
-    const result = { content: [{ type: "text", text: "done" }] };
-    expect(await callFor({ resultType: "task", ...TASK, status: "completed", result })).toMatchObject({
-      kind: "result",
-      text: "done",
-    });
-    expect(await callFor({ resultType: "task", ...TASK, status: "completed" })).toMatchObject({
-      kind: "task",
-      pollMs: 100,
-    });
-    expect(await callFor({ resultType: "task", ...TASK, status: "input_required" })).toMatchObject({
-      kind: "task",
-      questions: [],
-    });
-  });
-
-  it("is its status", async () => {
-    expect(await getFor(TASK)).toMatchObject({ kind: "task", id: "t-1", questions: [] });
-    expect(await getFor({ ...TASK, status: "input_required", inputRequests: { a: QUESTION } })).toMatchObject({
-      kind: "task",
-      questions: [{ key: "a", message: "Deploy?" }],
-    });
-    const result = { content: [{ type: "text", text: "done" }], isError: true };
-    expect(await getFor({ ...TASK, status: "completed", result })).toEqual({
-      kind: "result",
-      text: "done",
-      media: [],
-      isError: true,
-    });
-    await expect(
-      getFor({ ...TASK, status: "failed", error: { code: -32603, message: "out of quota" } }),
-    ).rejects.toMatchObject({
-      code: -32603,
-      message: "the task has failed: out of quota",
-    });
-    await expect(getFor({ ...TASK, status: "cancelled", statusMessage: "by an operator" })).rejects.toThrow(
-      "the task has been cancelled: by an operator",
-    );
-    await expect(getFor({ ...TASK, status: "completed" })).rejects.toThrow("has no result");
-    await expect(getFor({ ...TASK, status: "input_required" })).rejects.toThrow("does not say which");
-    const sampling = { a: { method: "sampling/createMessage", params: {} } };
-    await expect(getFor({ ...TASK, status: "input_required", inputRequests: sampling })).rejects.toThrow(
-      "does not support",
-    );
-  });
-
-  it("is asked after, answered and cancelled by its id", async () => {
-    const { session, received } = openSession(
-      modern(({ id }) => toJson(toResult(id, { resultType: "complete", ...TASK, taskId: "tâche" }))),
-    );
-    await getTask(session, "tâche", never());
-    await updateTask(session, { id: "tâche", answers: { a: { action: "accept", content: { yes: true } } } }, never());
-    await cancelTask(session, "tâche", never());
-    expect(received.slice(1).map(({ method, params: { _meta, ...params } }) => [method, params])).toEqual([
-      ["tasks/get", { taskId: "tâche" }],
-      ["tasks/update", { taskId: "tâche", inputResponses: { a: { action: "accept", content: { yes: true } } } }],
-      ["tasks/cancel", { taskId: "tâche" }],
-    ]);
-    for (const { headers } of received.slice(1)) expect(headers.get("mcp-name")).toBe("=?base64?dMOiY2hl?=");
-  });
-
-  it("that the server does not know is an error", async () => {
-    const { session } = openSession(modern(({ id }) => toJson(toError(id, -32602, "Task not found"))));
-    await expect(getTask(session, "t", never())).rejects.toMatchObject({ code: -32602 });
-    await expect(updateTask(session, { id: "t", answers: {} }, never())).rejects.toMatchObject({ code: -32602 });
-    await expect(cancelTask(session, "t", never())).rejects.toMatchObject({ code: -32602 });
   });
 });

@@ -36,7 +36,7 @@ export const mcpServer = z
     trust_annotations: z
       .boolean()
       .optional()
-      .meta({ description: "What the server says about effects of its tools counts. Default: false" }),
+      .meta({ description: "Whether the annotations of the server set the effects of its tools. Default: false" }),
   })
   .meta({ id: "McpServer" });
 

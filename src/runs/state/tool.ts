@@ -81,7 +81,7 @@ export type McpRunTool = Pick<ServerTools, "type" | "server" | "policy" | "timeo
   description?: string;
   parameters: JsonObject;
   effect: Effect;
-  /** What the server says of itself, where that counts. */
+  /** Those of the server, where the run trusts them (`trust_annotations`). */
   annotations?: { readOnly: boolean; idempotent: boolean };
 };
 

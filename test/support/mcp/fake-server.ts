@@ -1,3 +1,5 @@
+import { callTool } from "../../../src/mcp/call-tool.ts";
+import type { McpOutcome } from "../../../src/mcp/messages.ts";
 import { createMcpSession, type McpSession } from "../../../src/mcp/session.ts";
 import type { OutboundNetwork } from "../../../src/outbound/bounded-fetch.ts";
 import type { JsonObject } from "../../../src/wire/json.ts";
@@ -104,3 +106,13 @@ export const legacy =
 /** A call of a tool of this result. */
 export const call = { name: "echo", args: '{"message":"hi"}', schema: { type: "object" }, id: "tex_1" };
 export const never = (): { signal: AbortSignal } => ({ signal: new AbortController().signal });
+
+/** What a call comes to that a modern server answers with this result. */
+export const callFor = (result: unknown): Promise<McpOutcome> =>
+  callTool(openSession(modern(({ id }) => toJson(toResult(id, result)))).session, call, never());
+
+/** A question of a server to a person. */
+export const QUESTION = {
+  method: "elicitation/create",
+  params: { message: "Deploy?", requestedSchema: { type: "object", properties: { yes: { type: "boolean" } } } },
+};

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { request } from "../support/worker/client.ts";
+import { request } from "../../support/worker/client.ts";
 
 type Json = Record<string, unknown>;
 
