@@ -11,6 +11,7 @@ import {
   webhook,
   withBrokenTools,
   type Json,
+  ended,
 } from "../support/runs/client.ts";
 
 withBrokenTools();
@@ -30,12 +31,6 @@ async function pause(
   const [id] = waiting.open as string[];
   return { waiting, checkpoint: await json("GET", `/v1/checkpoints/${id!}`) };
 }
-
-const ended = async (id: unknown): Promise<Json> =>
-  await expect
-    .poll(async () => (await json("GET", `/v1/runs/${id as string}`)).status, { timeout: 10_000 })
-    .toMatch(/completed|failed|cancelled/)
-    .then(() => json("GET", `/v1/runs/${id as string}`));
 
 describe("an approval", () => {
   it("comes before a tool that may change something runs, and holds once", async () => {

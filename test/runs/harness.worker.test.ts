@@ -1,18 +1,24 @@
 import { describe, expect, it } from "vitest";
 import type { McpMessage } from "../fake/mcp.ts";
 import { writePlan } from "../fake/plan.ts";
-import { clientTool, json, listOf, run, send, textOf, toolLog, TOOLS, type Json } from "../support/runs/client.ts";
+import {
+  clientTool,
+  json,
+  listOf,
+  run,
+  send,
+  textOf,
+  toolLog,
+  TOOLS,
+  type Json,
+  newKey,
+  storeHarness,
+} from "../support/runs/client.ts";
 import { request } from "../support/worker/client.ts";
 
 const HOST = "https://mcp.example.com";
 
-/** Stores a version of a harness with these members. */
-const store = async (name: string, members: Json): Promise<Json> => {
-  const response = await send("POST", "/v1/harnesses", { name, model: "fake/plan", ...members });
-  const body = (await response.json()) as Json;
-  expect([response.status, body]).toEqual([201, expect.anything()]);
-  return body;
-};
+const store = (name: string, members: Json): Promise<Json> => storeHarness(name, { model: "fake/plan", ...members });
 
 const webhook = (test: string, name: string, more: Json = {}): Json => ({
   http: name,
@@ -23,12 +29,7 @@ const call = (name: string, args: Json = {}): Json => ({ name, args });
 const plan = (...steps: unknown[]): string => writePlan(steps as never);
 const start = (body: Json, key?: string): Promise<Response> => send("POST", "/v1/runs", body, key);
 
-/** A new key with these members. */
-const newKey = async (members: Json): Promise<string> => {
-  const scopes = ["inference", "runs:read", "runs:write", "sessions:read", "sessions:write"];
-  const created = await send("POST", "/v1/keys", { name: "k", ttl_s: 3_600, scopes, ...members });
-  return (await created.json<{ secret: string }>()).secret;
-};
+const SCOPES = ["inference", "runs:read", "runs:write", "sessions:read", "sessions:write"];
 
 describe("a run with a harness", () => {
   it("has its model, instructions, tools, policy and limits", async () => {
@@ -157,7 +158,7 @@ describe("a run with a harness", () => {
 describe("a default harness", () => {
   it("is that of the key, or else of the organisation", async () => {
     await store("ofkey", { tools: [webhook("ofkey", "look", { effect: "read_only" })] });
-    const key = await newKey({ defaults: { harness: "harness_ofkey" } });
+    const key = await newKey(SCOPES, { defaults: { harness: "harness_ofkey" } });
     const done = await json("POST", "/v1/runs", { input: plan([call("look")], "Done.") }, key);
     expect(done).toMatchObject({ status: "completed", harness: "harness_ofkey_v1" });
     await store("oforg", { tools: [] });
@@ -177,7 +178,7 @@ describe("a default harness", () => {
       ],
     });
     const scopes = ["inference", "runs:read", "runs:write", "runs:approve"];
-    const key = await newKey({ scopes, defaults: { harness: "harness_served" } });
+    const key = await newKey(scopes, { defaults: { harness: "harness_served" } });
     const listed = await serve("tools/list", {}, key);
     expect((listed.tools as Json[]).map(({ name }) => name)).toEqual(["look", "no", "pay"]);
     expect(await serve("tools/call", { name: "look" }, key)).toMatchObject({ isError: false });
@@ -228,7 +229,7 @@ async function serve(method: string, params: Json, key: string): Promise<Json> {
 }
 
 it("a server that a request names needs the scope tools:remote", async () => {
-  const key = await newKey({});
+  const key = await newKey(SCOPES);
   const body = {
     model: "fake/plan",
     input: "x",

@@ -13,13 +13,11 @@ import {
   toolLog,
   webhook,
   type Json,
+  crash,
+  ended,
 } from "../support/runs/client.ts";
 
 const look = { name: "look", args: { n: 1 } };
-/** Ends a run's object as a crash does: what is in memory is gone. */
-async function crash(id: string): Promise<void> {
-  await runInDurableObject(objectOfRun(id), (_, state) => state.abort("crash")).catch(() => {});
-}
 
 /** A run whose object crashes while its tool runs. */
 async function crashed(test: string, tool: Json): Promise<string> {
@@ -36,12 +34,7 @@ async function crashed(test: string, tool: Json): Promise<string> {
   return id;
 }
 
-const settled = (id: string): Promise<Json> => settledAs(id, /completed|failed|waiting/);
-
-const settledAs = async (id: string, status: RegExp): Promise<Json> => {
-  await expect.poll(async () => (await json("GET", `/v1/runs/${id}`)).status, { timeout: 20_000 }).toMatch(status);
-  return await json("GET", `/v1/runs/${id}`);
-};
+const settled = (id: string): Promise<Json> => ended(id, /completed|failed|waiting/);
 
 describe("a run whose object is started anew", () => {
   it("goes on with results that come later", async () => {
@@ -97,7 +90,7 @@ describe("a run whose object is started anew", () => {
       storage.sql.exec(`UPDATE run_parts SET body = ${decided} WHERE kind = 'execution'`, "ready", "ready");
     });
     await crash(waiting.id as string);
-    expect(await settledAs(waiting.id as string, /completed/)).toMatchObject({ status: "completed" });
+    expect(await ended(waiting.id as string, /completed/)).toMatchObject({ status: "completed" });
     expect(await toolLog("decided")).toHaveLength(1);
   });
 
@@ -139,7 +132,7 @@ describe("a run whose object is started anew", () => {
       await send("GET", `/v1/runs/${id}`);
     }
     await reading;
-    const done = await settledAs(id, /completed|failed/);
+    const done = await ended(id, /completed|failed/);
     expect([done.status, done.stop_reason, done.steps, textOf(done)]).toEqual(["completed", "end_turn", 11, "Over."]);
     const shown = async (one: unknown): Promise<unknown[]> =>
       (await listOf(one, "tool-executions")).map(({ name, status, result }) => [name, status, result]);

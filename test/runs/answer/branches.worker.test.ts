@@ -1,34 +1,14 @@
-import { runInDurableObject } from "cloudflare:test";
 import { expect, it } from "vitest";
-import { json, type Json, objectOfRun, send, toolLog, webhook } from "../../support/runs/client.ts";
-import { answered, call, plan } from "../../support/runs/tool-calls.ts";
-import { request } from "../../support/worker/client.ts";
+import { send, webhook, crash, ended, headOf, storeHarness } from "../../support/runs/client.ts";
+import { answered, call, plan, startCall } from "../../support/runs/tool-calls.ts";
 
 const TIME = { tools: [{ type: "native", name: "time" }] };
 const REQUEST = { thinking: "", text: "@request" };
 
-const store = async (name: string, members: Json): Promise<void> => {
-  expect((await send("POST", "/v1/harnesses", { name, ...members })).status).toBe(201);
-};
-
-const headOf = async (session: unknown): Promise<unknown> =>
-  (await json("GET", `/v1/sessions/${String(session)}`)).head;
-
-const stream = async (rhone: Json, content: string): Promise<Response> =>
-  await request("/v1/chat/completions", {
-    method: "POST",
-    body: JSON.stringify({ model: "fake/plan", stream: true, messages: [{ role: "user", content }], rhone }),
-  });
-
 /** A call in the session that runs until it is cancelled. */
-async function occupy(session: unknown, name: string): Promise<{ call: string; run: string; ended: Promise<unknown> }> {
-  const slow = webhook("slow", `${name}/never`, { effect: "read_only", timeout_ms: 60_000 });
-  const { headers, ...response } = await stream(
-    { tools: [slow], session_id: session },
-    plan([call("slow")], "Never."),
-  ).then((answer) => ({ headers: answer.headers, ended: answer.text().catch(() => "") }));
-  await expect.poll(async () => (await toolLog(name)).length).toBe(1);
-  return { call: headers.get("x-rhone-call-id")!, run: headers.get("x-rhone-run-id")!, ...response };
+async function occupy(session_id: unknown, test: string): ReturnType<typeof startCall> {
+  const slow = webhook("slow", `${test}/never`, { effect: "read_only", timeout_ms: 60_000 });
+  return await startCall(test, plan([call("slow")], "Never."), { tools: [slow], session_id });
 }
 
 it.each(["messages", "gemini", "native", "chat"] as const)(
@@ -44,14 +24,14 @@ it.each(["messages", "gemini", "native", "chat"] as const)(
 );
 
 it("gives the model the instructions of a harness without tools", async () => {
-  await store("only-words", { instructions: "Be very brief." });
+  await storeHarness("only-words", { instructions: "Be very brief." });
   const { text } = await answered("chat", plan(REQUEST), { rhone: { harness: "harness_only-words" } });
   expect(text).toContain("Be very brief.");
   expect(text).not.toContain('"tools"');
 });
 
 it("goes on behind an edited transcript whose run has ended by a limit", async () => {
-  await store("one-turn", { tools: [{ native: "time" }], limits: { max_turns: 1 } });
+  await storeHarness("one-turn", { tools: [{ native: "time" }], limits: { max_turns: 1 } });
   const first = { text: plan("One.") };
   const one = await answered("chat", [first]);
   const { session_id } = one.rhone;
@@ -66,27 +46,25 @@ it("goes on behind an edited transcript whose run has ended by a limit", async (
 });
 
 it("leaves the head where it is when a side branch ends by a limit", async () => {
-  await store("one-turn-beside", { tools: [{ native: "time" }], limits: { max_turns: 1 } });
+  await storeHarness("one-turn-beside", { tools: [{ native: "time" }], limits: { max_turns: 1 } });
   const { session_id, turn_id } = (await answered("chat", plan("Hi."))).rhone;
   const occupied = await occupy(session_id, "branches-limit");
   const rhone = { session_id, on_busy: "branch", harness: "harness_one-turn-beside" };
   await answered("chat", plan([call("time")], "Never."), { rhone });
   expect(await headOf(session_id)).toBe(turn_id);
   await send("POST", `/v1/calls/${occupied.call}:cancel`);
-  await occupied.ended;
+  await occupied.reading;
 });
 
 it("and when it goes on after a crash", async () => {
   const { session_id, turn_id } = (await answered("chat", plan("Hi."))).rhone;
   const occupied = await occupy(session_id, "branches-crash");
   const look = webhook("look", "branches-side/never-once", { effect: "read_only", timeout_ms: 60_000 });
-  const beside = await stream({ tools: [look], session_id, on_busy: "branch" }, plan([call("look")], "Side."));
-  const ended = beside.text().catch(() => "");
-  const run = beside.headers.get("x-rhone-run-id")!;
-  await expect.poll(async () => (await toolLog("branches-side")).length).toBe(1);
-  await runInDurableObject(objectOfRun(run), (_, state) => state.abort("crash")).catch(() => {});
-  await Promise.all([occupied.ended, ended]);
+  const text = plan([call("look")], "Side.");
+  const { run, reading } = await startCall("branches-side", text, { tools: [look], session_id, on_busy: "branch" });
+  await crash(run);
+  await Promise.all([occupied.reading, reading]);
   await send("POST", `/v1/runs/${occupied.run}:cancel`);
-  await expect.poll(async () => (await json("GET", `/v1/runs/${run}`)).status).toBe("completed");
+  expect((await ended(run)).status).toBe("completed");
   expect(await headOf(session_id)).toBe(turn_id);
 });

@@ -1,23 +1,26 @@
-import { runInDurableObject } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { json, listOf, objectOfRun, send, toolLog, webhook, type Json } from "../../support/runs/client.ts";
-import { answered, ask, call, plan } from "../../support/runs/tool-calls.ts";
+import {
+  json,
+  listOf,
+  send,
+  toolLog,
+  webhook,
+  type Json,
+  crash,
+  ended,
+  headOf,
+  newKey,
+  storeHarness,
+} from "../../support/runs/client.ts";
+import { answered, ask, call, plan, startCall } from "../../support/runs/tool-calls.ts";
 import { request } from "../../support/worker/client.ts";
 import { bound } from "../../support/worker/socket-client.ts";
 
 const TIME = { tools: [{ type: "native", name: "time" }] };
 
-const store = async (name: string, members: Json): Promise<void> => {
-  expect((await send("POST", "/v1/harnesses", { name, ...members })).status).toBe(201);
-};
-const newKey = async (members: Json = {}): Promise<string> => {
-  const created = await send("POST", "/v1/keys", { name: "k", ttl_s: 3_600, scopes: ["inference"], ...members });
-  return (await created.json<{ secret: string }>()).secret;
-};
-
 describe("the tools of a call", () => {
   it("are those of a harness: with its instructions, policy and limits", async () => {
-    await store("answers", {
+    await storeHarness("answers", {
       instructions: "Be brief.",
       tools: [
         { native: "time" },
@@ -52,8 +55,8 @@ describe("the tools of a call", () => {
   });
 
   it("are those of the default harness of its key, which a request that names no tools has as well", async () => {
-    await store("by-key", { tools: [{ native: "time" }] });
-    const key = await newKey({ defaults: { harness: "harness_by-key" } });
+    await storeHarness("by-key", { tools: [{ native: "time" }] });
+    const key = await newKey(["inference"], { defaults: { harness: "harness_by-key" } });
     const answer = await answered("messages", plan([call("time")], "Late."), { key });
     expect(answer.text).toBe("Let me look.\n\nLate.");
     const stateless = await ask("chat", "x", { key, rhone: { context_mode: "stateless" } });
@@ -61,13 +64,13 @@ describe("the tools of a call", () => {
   });
 
   it("end a run whose model calls them where it may not, and what is said so far is the answer", async () => {
-    await store("one-step", { tools: [{ native: "time" }], limits: { max_turns: 1 } });
+    await storeHarness("one-step", { tools: [{ native: "time" }], limits: { max_turns: 1 } });
     const rhone = { harness: "harness_one-step" };
     const first = { text: plan([call("time")], "Never.") };
     const answer = await answered("chat", [first], { rhone });
     expect([answer.text, answer.finish]).toEqual(["Let me look.", "stop"]);
     const { session_id, turn_id } = answer.rhone;
-    expect((await json("GET", `/v1/sessions/${session_id as string}`)).head).toBe(turn_id);
+    expect(await headOf(session_id)).toBe(turn_id);
     const next = [first, { answered: answer }, { text: plan("Bye.") }];
     const more = await answered("chat", next, { rhone: { ...rhone, session_id } });
     expect(more.text).toBe("Bye.");
@@ -96,7 +99,7 @@ describe("the tools of a call", () => {
   it("are refused of a background response, and of a key that may not start runs", async () => {
     const answer = await ask("responses", "x", { rhone: TIME, more: { background: true } });
     expect([answer.status, (answer.whole.error as Json).param]).toEqual([400, "background"]);
-    expect((await ask("chat", "x", { rhone: TIME, key: await newKey() })).status).toBe(403);
+    expect((await ask("chat", "x", { rhone: TIME, key: await newKey(["inference"]) })).status).toBe(403);
   });
 });
 
@@ -124,8 +127,7 @@ describe("a later step that fails", () => {
       rhone: { tools: [tool], session_id },
     });
     expect([answer.status, answer.raw]).toEqual([400, expect.stringContaining("No more.")]);
-    const { head } = await json("GET", `/v1/sessions/${session_id as string}`);
-    expect(head !== turn_id).toBe(isMoved);
+    expect((await headOf(session_id)) !== turn_id).toBe(isMoved);
     const run = answer.headers.get("x-rhone-run-id")!;
     expect(await json("GET", `/v1/runs/${run}`)).toMatchObject({ status: "failed", steps: 2 });
     vi.unstubAllGlobals();
@@ -144,22 +146,11 @@ describe("a later step that fails", () => {
 });
 
 describe("a call while it is answered", () => {
+  const WAIT = plan([call("wait")], "Never.");
   const slow = (test: string): Json => webhook("wait", `${test}/never`, { effect: "read_only" });
 
   it("is cancelled with its run, and the session is free again", async () => {
-    const response = await request("/v1/chat/completions", {
-      method: "POST",
-      body: JSON.stringify({
-        model: "fake/plan",
-        stream: true,
-        messages: [{ role: "user", content: plan([call("wait")], "Never.") }],
-        rhone: { tools: [slow("cancelled")] },
-      }),
-    });
-    const id = response.headers.get("x-rhone-call-id")!;
-    const reading = response.text();
-    await expect.poll(async () => (await toolLog("cancelled")).length).toBe(1);
-    const session = response.headers.get("x-rhone-session-id")!;
+    const { call: id, session, reading } = await startCall("cancelled", WAIT, { tools: [slow("cancelled")] });
     const busy = await ask("chat", "x", { rhone: { session_id: session, on_busy: "reject" } });
     expect(busy.status).toBe(409);
     await send("POST", `/v1/calls/${id}:cancel`);
@@ -171,20 +162,8 @@ describe("a call while it is answered", () => {
   });
 
   it("shares its session with no run, and its run cannot be interrupted", async () => {
-    const response = await request("/v1/chat/completions", {
-      method: "POST",
-      body: JSON.stringify({
-        model: "fake/plan",
-        stream: true,
-        messages: [{ role: "user", content: plan([call("wait")], "Never.") }],
-        rhone: { tools: [slow("shared")] },
-      }),
-    });
-    const run = response.headers.get("x-rhone-run-id")!;
-    const reading = response.text();
-    await expect.poll(async () => (await toolLog("shared")).length).toBe(1);
+    const { run, session: session_id, reading } = await startCall("shared", WAIT, { tools: [slow("shared")] });
     expect((await send("POST", `/v1/runs/${run}:interrupt`, {})).status).toBe(409);
-    const session_id = response.headers.get("x-rhone-session-id")!;
     const other = await send("POST", "/v1/runs", {
       model: "demo",
       input: "x",
@@ -203,55 +182,33 @@ describe("a call while it is answered", () => {
         model: "fakeanth/plan",
         max_tokens: 99,
         stream: true,
-        messages: [{ role: "user", content: plan([call("wait")], "Never.") }],
+        messages: [{ role: "user", content: WAIT }],
         rhone: { tools: [slow("left")], on_disconnect: "cancel" },
       }),
     });
     await expect.poll(async () => (await toolLog("left")).length).toBe(1);
     await response.body!.cancel();
-    const run = response.headers.get("x-rhone-run-id")!;
-    await expect.poll(async () => (await json("GET", `/v1/runs/${run}`)).status).toBe("cancelled");
+    expect((await ended(response.headers.get("x-rhone-run-id"))).status).toBe("cancelled");
   });
 
   it("is cancelled after a crash of its object, if its client wants that when it has left", async () => {
-    const response = await request("/v1/chat/completions", {
-      method: "POST",
-      body: JSON.stringify({
-        model: "fake/plan",
-        stream: true,
-        messages: [{ role: "user", content: plan([call("wait")], "Never.") }],
-        rhone: { tools: [slow("crash-left")], on_disconnect: "cancel" },
-      }),
-    });
-    const run = response.headers.get("x-rhone-run-id")!;
-    const reading = response.text().catch(() => "");
-    await expect.poll(async () => (await toolLog("crash-left")).length).toBe(1);
-    await runInDurableObject(objectOfRun(run), (_, state) => state.abort("crash")).catch(() => {});
+    const rhone = { tools: [slow("crash-left")], on_disconnect: "cancel" };
+    const { run, reading } = await startCall("crash-left", WAIT, rhone);
+    await crash(run);
     await reading;
-    await expect.poll(async () => (await json("GET", `/v1/runs/${run}`)).status, { timeout: 15_000 }).toBe("cancelled");
+    expect((await ended(run)).status).toBe("cancelled");
   });
 
   it("goes on to its end after a crash of its object, and its client finds the answer in the session", async () => {
     const tool = webhook("look", "crashed/never-once", { effect: "read_only", timeout_ms: 60_000 });
-    const response = await request("/v1/chat/completions", {
-      method: "POST",
-      body: JSON.stringify({
-        model: "fake/plan",
-        stream: true,
-        messages: [{ role: "user", content: plan([call("look")], "Over.") }],
-        rhone: { tools: [tool] },
-      }),
-    });
-    const run = response.headers.get("x-rhone-run-id")!;
-    const reading = response.text().catch(() => "");
-    await expect.poll(async () => (await toolLog("crashed")).length).toBe(1);
-    await runInDurableObject(objectOfRun(run), (_, state) => state.abort("crash")).catch(() => {});
+    const text = plan([call("look")], "Over.");
+    const { run, session: session_id, reading } = await startCall("crashed", text, { tools: [tool] });
+    await crash(run);
     await reading;
-    await expect.poll(async () => (await json("GET", `/v1/runs/${run}`)).status, { timeout: 15_000 }).toBe("completed");
-    const session_id = response.headers.get("x-rhone-session-id")!;
-    expect((await json("GET", `/v1/sessions/${session_id}`)).head).toBe(run.replace("run", "turn"));
+    expect((await ended(run)).status).toBe("completed");
+    expect(await headOf(session_id)).toBe(run.replace("run", "turn"));
     const shown = [
-      { text: plan([call("look")], "Over.") },
+      { text },
       { answered: { whole: { choices: [{ message: { role: "assistant", content: "Let me look.\n\nOver." } }] } } },
       { text: plan("Bye.") },
     ];

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { writePlan } from "../../fake/plan.ts";
-import { json, listOf, run, textOf, type Json } from "../../support/runs/client.ts";
-import { KINDS, callOf, callsOf, ended, resolve, tell } from "../../support/runs/mcp.ts";
+import { json, listOf, run, textOf, type Json, ended } from "../../support/runs/client.ts";
+import { KINDS, callOf, callsOf, resolve, tell } from "../../support/runs/mcp.ts";
 
 describe.each(KINDS)("a server of the %s protocol", (kind) => {
   it("executes its tools, each with the model's own bytes and a key that stays the same", async () => {

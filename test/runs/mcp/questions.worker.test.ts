@@ -1,7 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
-import { eventsOf, json, listOf, objectOfRun, run, send } from "../../support/runs/client.ts";
-import { KINDS, callOf, callsOf, ended, questionOf, resolve } from "../../support/runs/mcp.ts";
+import { eventsOf, json, listOf, objectOfRun, run, send, ended, crash } from "../../support/runs/client.ts";
+import { KINDS, callOf, callsOf, questionOf, resolve } from "../../support/runs/mcp.ts";
 
 describe.each(KINDS)("a server of the %s protocol", (kind) => {
   it("puts its question to a person, and goes on with the answer", async () => {
@@ -51,10 +51,6 @@ it("a question that its server does not wait for is closed", async () => {
 });
 
 describe("a question whose run's object is started anew", () => {
-  const crash = async (id: string): Promise<void> => {
-    await runInDurableObject(objectOfRun(id), (_, state) => state.abort("crash")).catch(() => {});
-  };
-
   it("may still be answered", async () => {
     const waiting = await run(callOf("restarted", "modern", "deploy", { args: { env: "prod" } }));
     expect(waiting.status).toBe("waiting_for_approval");

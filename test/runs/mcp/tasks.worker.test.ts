@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { eventsOf, json, listOf, run, send, type Json } from "../../support/runs/client.ts";
-import { callOf, callsOf, ended, logOf, questionOf, resolve, tell } from "../../support/runs/mcp.ts";
+import { eventsOf, json, listOf, run, send, type Json, ended } from "../../support/runs/client.ts";
+import { callOf, callsOf, logOf, questionOf, resolve, tell } from "../../support/runs/mcp.ts";
 
 describe("a task", () => {
   it("is waited for, and its result is the call's", async () => {

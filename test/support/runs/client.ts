@@ -1,3 +1,4 @@
+import { runInDurableObject } from "cloudflare:test";
 import { afterEach, beforeEach, expect, vi } from "vitest";
 import { decodeSse } from "../../../src/wire/sse.ts";
 import type { ToolRequest } from "../../fake/tools.ts";
@@ -31,6 +32,35 @@ export const listOf = async (id: unknown, what: string): Promise<Json[]> =>
 
 /** The object of the session of a run. */
 export const objectOfRun = (id: string): ReturnType<typeof objectOf> => objectOf(id.replace(/^run/, "call"));
+
+/** Ends a run's object as a crash does: what is in memory is gone. */
+export async function crash(id: string): Promise<void> {
+  await runInDurableObject(objectOfRun(id), (_, state) => state.abort("crash")).catch(() => {});
+}
+
+/** A run when its status is one of these: by default when it has ended. */
+export async function ended(id: unknown, status = /completed|failed|cancelled/): Promise<Json> {
+  const path = `/v1/runs/${id as string}`;
+  await expect.poll(async () => (await json("GET", path)).status).toMatch(status);
+  return await json("GET", path);
+}
+
+/** Stores a version of a harness. */
+export async function storeHarness(name: string, members: Json): Promise<Json> {
+  const response = await send("POST", "/v1/harnesses", { name, ...members });
+  const body = (await response.json()) as Json;
+  expect([response.status, body]).toEqual([201, expect.anything()]);
+  return body;
+}
+
+/** A new key: its secret. */
+export async function newKey(scopes: readonly string[], members: Json = {}): Promise<string> {
+  const created = await send("POST", "/v1/keys", { name: "k", ttl_s: 3_600, scopes, ...members });
+  return (await created.json<{ secret: string }>()).secret;
+}
+
+export const headOf = async (session: unknown): Promise<unknown> =>
+  (await json("GET", `/v1/sessions/${session as string}`)).head;
 
 /** The text of a run's output. */
 export const textOf = ({ output }: Json): string =>

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import type { McpMessage } from "../../fake/mcp.ts";
 import { writePlan } from "../../fake/plan.ts";
-import { json, type Json, listOf, send } from "./client.ts";
+import { type Json, listOf, send } from "./client.ts";
 
 const HOST = "https://mcp.example.com";
 export const KINDS = ["modern", "legacy"] as const;
@@ -22,12 +22,6 @@ export const callOf = (test: string, kind: string, name: string, more: Json = {}
   servers: crm(test, kind, more.server as Json | undefined),
   tools: [{ type: "mcp", server: "crm", policy: "allow", timeout_ms: 20_000 }],
 });
-
-export const ended = async (id: unknown): Promise<Json> =>
-  await expect
-    .poll(async () => (await json("GET", `/v1/runs/${id as string}`)).status, { timeout: 20_000 })
-    .toMatch(/completed|failed|cancelled/)
-    .then(() => json("GET", `/v1/runs/${id as string}`));
 
 export const resolve = (id: unknown, body: Json): Promise<Response> =>
   send("POST", `/v1/checkpoints/${id as string}:resolve`, body);

@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import { decodeSse } from "../../../src/wire/sse.ts";
 import { writePlan } from "../../fake/plan.ts";
 import { request } from "../worker/client.ts";
-import type { Json } from "./client.ts";
+import { type Json, toolLog } from "./client.ts";
 
 /** The surfaces on which calls with tools of the server are made. */
 export const SURFACE_NAMES = ["chat", "responses", "messages", "gemini", "native"] as const;
@@ -256,3 +256,19 @@ export async function answered(...asked: Parameters<typeof ask>): Promise<Answer
   expect([answer.status, answer.raw.slice(0, 600)]).toEqual([200, expect.anything()]);
   return answer;
 }
+
+/**
+ * A streamed call of Chat, when the webhook of `rhone.tools` that logs to `test` has got its first request. `reading`: its
+ * text, or what there is of that.
+ */
+export async function startCall(test: string, text: string, rhone: Json): Promise<StartedCall> {
+  const messages = [{ role: "user", content: text }];
+  const body = JSON.stringify({ model: "fake/plan", stream: true, messages, rhone });
+  const response = await request("/v1/chat/completions", { method: "POST", body });
+  const reading = response.text().catch(() => "");
+  await expect.poll(async () => (await toolLog(test)).length).toBe(1);
+  const [call, run, session] = ["call", "run", "session"].map((name) => response.headers.get(`x-rhone-${name}-id`)!);
+  return { call: call!, run: run!, session: session!, reading };
+}
+
+type StartedCall = { call: string; run: string; session: string; reading: Promise<string> };
