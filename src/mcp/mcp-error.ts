@@ -23,6 +23,9 @@ const MAX_TEXT = 2_000;
 
 /** JSON-RPC 2.0, "Error object". */
 export const METHOD_NOT_FOUND = -32601;
+export const INVALID_PARAMS = -32602;
+export const INTERNAL_ERROR = -32603;
+
 /** MCP 2026-07-28, "Error codes": the version of the request is none that the server has. */
 export const UNSUPPORTED_VERSION = -32022;
 /** MCP 2025-11-25 only: a person has to open pages before the call is repeated. */

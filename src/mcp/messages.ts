@@ -3,7 +3,7 @@ import type { JsonObject } from "../wire/json.ts";
 /** Where a server is and how a caller identifies itself. `headers`: as they are sent, secrets included. */
 export type McpEndpoint = { url: string; headers: Record<string, string> };
 
-/** A tool as its server describes it. What it says of itself is not to be trusted. */
+/** A tool as its server describes it. Its annotations are hints, which need not be true. */
 export type McpTool = {
   name: string;
   title?: string;
@@ -24,7 +24,7 @@ export type McpProgress = { progress: number; total?: number; message?: string }
 export type McpMedia = { mimeType: string; data: string };
 
 /**
- * What has become of a call. `result`: it is done. `input`: it is to be repeated with answers and `state`; without questions at once.
+ * The outcome of a call. `result`: it is done. `input`: it is to be repeated with answers and `state`; without questions at once.
  * `task`: the server works on it, and is to be polled after `pollMs`; `endsAt`: Unix milliseconds after which the server may have
  * forgotten it; `questions`: what it waits for.
  */

@@ -7,7 +7,7 @@ import type { McpSession } from "./session.ts";
 
 type TaskOptions = { signal: AbortSignal };
 
-/** What has become of a task. Throws `McpError` if it has failed, was cancelled or is not known; otherwise as `McpSession.request`. */
+/** The outcome of a task. Throws `McpError` if it has failed, was cancelled or is not known; otherwise as `McpSession.request`. */
 export async function getTask(session: McpSession, id: string, { signal }: TaskOptions): Promise<McpOutcome> {
   const params = JSON.stringify({ taskId: id });
   return readTask(await session.request({ method: "tasks/get", params, name: id }, { signal }), { isNew: false });

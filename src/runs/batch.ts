@@ -147,7 +147,7 @@ export function toOpen(tool: RunTool, now: number): Pick<Execution, "status"> & 
   return { status: "awaiting_client", ...(tool.timeout_ms !== undefined && { dueAt: now + tool.timeout_ms }) };
 }
 
-/** What an execution has come to. */
+/** The outcome of an execution. */
 type Settlement = Pick<Execution, "safety" | "full"> & {
   media?: readonly McpMedia[] | undefined;
   status: ExecutionStatus;

@@ -10,7 +10,7 @@ import { callWebhook, type HttpTool } from "./tools/http-tool.ts";
 import { NATIVE_TOOLS, type ToolOutput } from "./tools/native-tools.ts";
 import { type PendingCall, type ServerOutput, toServerOutput } from "./tools/server-tool.ts";
 
-/** What an execution has come to. `text`: for the model. */
+/** The outcome of an execution. `text`: for the model. */
 export type Executed = { status: ExecutionStatus; text: string; isError: boolean; media?: readonly McpMedia[] };
 
 /** An execution, with its arguments as the tool gets them: JSON text. */
@@ -88,7 +88,7 @@ export function toExecuted(output: ToolOutput | ServerOutput | PendingCall): Exe
   return { ...given, status: given.isError ? "failed" : "succeeded" };
 }
 
-/** What an execution has come to that did not return. `lateMs`: it took longer than that. */
+/** The outcome of an execution that did not return. `lateMs`: it took longer than that. */
 export function toFailure(thrown: unknown, effect: Effect, lateMs: number | undefined): Executed {
   if (thrown instanceof UrlRefusal) return failedAs("failed", `The URL is refused: ${thrown.message}.`);
   const isLost = lateMs !== undefined || (thrown instanceof OutboundError && thrown.isSent);

@@ -63,7 +63,7 @@ async function resolveServer(
   }));
 }
 
-/** What a server says of its tool's effect. */
+/** The effect that the annotations of a tool state. */
 function effectIn({ readOnly, idempotent }: McpTool["annotations"]): Effect {
   if (readOnly) return "read_only";
   return idempotent ? "idempotent" : "non_idempotent";

@@ -12,7 +12,7 @@ import type { RunDefinition, RunLimits } from "./state/definition.ts";
 import { type FrozenRun, hasEnded, isWaiting, type LiveRun, mayClaim, type Run, type Stop } from "./state/run.ts";
 import type { CreateForm, StepForm } from "./steps/step-form.ts";
 import { interruptExecution, keepResults, keepResultsBehind, settleStep } from "./unfinished.ts";
-import { hasDueTasks, lookAtTasks } from "./waiting-tasks.ts";
+import { hasDueTasks, pollTasks } from "./waiting-tasks.ts";
 
 /** A run as it is to be started. `given`: what its client has sent, where that is not all. `parts`: writes more of it in the same transaction. */
 type AcceptedRun = Pick<FrozenRun, "definition" | "given"> & {
@@ -238,16 +238,16 @@ export class RunEngine {
     }
     for (const run of this.#listOpen(...WAITING)) {
       const due = nextDueOf(run, this.services.store);
-      if (hasDueTasks(run, this.services)) lifetime.waitUntil(this.#lookAtTasks(run));
+      if (hasDueTasks(run, this.services)) lifetime.waitUntil(this.#pollTasks(run));
       else if (due <= now || mayGoOn(run, this.services)) this.start(run);
       else if (due < Infinity) this.#schedule(due - now);
     }
   }
 
-  /** Goes on with a waiting run if one of its tasks has come to something, or else has them looked at again. */
-  async #lookAtTasks(run: Run): Promise<void> {
+  /** Goes on with a waiting run if one of its tasks has ended or asks people, or else has them polled again. */
+  async #pollTasks(run: Run): Promise<void> {
     const { lifetime, store } = this.services;
-    if (await lookAtTasks(run, this.definitionOf(run), this.services)) return this.start(run);
+    if (await pollTasks(run, this.definitionOf(run), this.services)) return this.start(run);
     const due = nextDueOf(run, store);
     if (isWaiting(run) && due < Infinity) this.#schedule(Math.max(0, due - lifetime.now()));
   }
@@ -324,7 +324,7 @@ export class RunEngine {
     delete run.runningSince;
   }
 
-  /** Ends a run, durably, and then says so. `last`: what stands for its answer to the client of a call. */
+  /** Ends a run, durably, and then sends its last event. `last`: the answer to the client of a call, as its session gets it. */
   async #finish(
     run: Run,
     ending: Partial<Pick<Run, "status" | "stopReason" | "error">>,

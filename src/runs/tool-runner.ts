@@ -14,18 +14,18 @@ import { type PendingCall, toServerOutput } from "./tools/server-tool.ts";
 
 /** Tools that run at the same time: such that only read. */
 const MAX_PARALLEL = 4;
-/** Calls of one execution in which its server wants more. */
+/** Calls of one execution that its server answers with questions or a task. */
 const MAX_ROUNDS = 16;
 /** How long a question may wait for its answer on an open connection. Milliseconds. */
 const LIVE_ANSWER_MS = 300_000;
-/** How long a task may take at its server that names no end, and the pauses between two looks at it. Milliseconds. */
+/** How long a task may take at its server that names no end, and the pauses between two polls of it. Milliseconds. */
 const TASK_MS = 86_400_000;
 const MIN_POLL_MS = 100;
 const MAX_POLL_MS = 60_000;
 /** And after one that has not reached the server. */
 const RETRY_POLL_MS = 5_000;
 
-/** Executes the tools of one run, and writes down what becomes of them. */
+/** Executes the tools of one run, and stores their outcomes. */
 export class ToolRunner {
   readonly #live: LiveRun;
   readonly #services: RunServices;
@@ -99,12 +99,12 @@ export class ToolRunner {
     );
   }
 
-  /** Looks at tasks that are due: with the answers that people have given since. */
+  /** Polls tasks that are due, with the answers that people have given since. */
   async poll(due: readonly Execution[]): Promise<void> {
     const caller = this.#live.caller ?? (await this.#services.authenticate(this.#live.run));
     await Promise.all(
       due.map(async (execution) => {
-        const found = await this.#look(execution);
+        const found = await this.#pollTask(execution);
         if (found === "stopped") return;
         if (found !== "unreached") return await this.#write(execution, found, caller);
         // Its server may be reached again; what people have answered is not lost until then.
@@ -113,8 +113,8 @@ export class ToolRunner {
     );
   }
 
-  /** What a task has come to, as far as its server says so. */
-  async #look(execution: Execution): Promise<Executed | PendingCall | "unreached" | "stopped"> {
+  /** The outcome of a task, as its server has it now. */
+  async #pollTask(execution: Execution): Promise<Executed | PendingCall | "unreached" | "stopped"> {
     const { run, definition, controller } = this.#live;
     const tool = this.#toolOf(execution) as McpRunTool;
     const { task = "", answers, endsAt = Infinity } = execution.handle ?? {};
@@ -131,7 +131,7 @@ export class ToolRunner {
     }
   }
 
-  /** Writes what an execution has come to, durably if it changes something. */
+  /** Writes the outcome of an execution, durably if it changes something. */
   async #write(started: Execution, outcome: Executed | PendingCall, caller: Caller): Promise<void> {
     const { store, events, lifetime, screen } = this.#services;
     const { run } = this.#live;
@@ -154,7 +154,7 @@ export class ToolRunner {
     if (isSettled(ended)) events.emit(run, toCompleted(ended));
   }
 
-  /** An execution goes on later: people are put the questions of its server, or its task is looked at again. */
+  /** An execution goes on later: people are put the questions of its server, or its task is polled again. */
   async #park(started: Execution, pending: PendingCall): Promise<void> {
     const { store, lifetime, events } = this.#services;
     const { run } = this.#live;

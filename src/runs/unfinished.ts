@@ -100,7 +100,7 @@ const listResults = (run: Run): Json[] =>
   inputItems(run).filter((item) => isObject(item) && item.type === "tool_result");
 
 /**
- * The same for a run that answers a call. Its turns become the session's with its last one. `last`: what stands for its answer, where it
+ * The same for a run that answers a call. Its turns become the session's with its last one. `last`: the turn of its answer, where it
  * has one. Without, the session goes on as before the call, unless one of its tools may have changed something.
  */
 export function keepResultsBehind(

@@ -5,29 +5,29 @@ import type { RunServices } from "./services.ts";
 import type { RunDefinition } from "./state/definition.ts";
 import { type Execution, isWaiting, type Run } from "./state/run.ts";
 
-/** Pauses between two looks at a task while its run waits. Milliseconds. */
+/** Pauses between two polls of a task while its run waits. Milliseconds. */
 const MIN_PAUSE_MS = 5_000;
 const MAX_PAUSE_MS = 60_000;
 
-/** How long one look may take. Milliseconds. */
-const LOOK_MS = 20_000;
+/** How long one poll may take. Milliseconds. */
+const POLL_MS = 20_000;
 
 /**
- * Looks at the tasks of a waiting run that are due. Resolves to whether one of them has come to something, so that the run has to go on;
- * those that still work are looked at again later, without a change of the run.
+ * Polls the tasks of a waiting run that are due. Resolves to whether one of them has ended or asks people, so that the run has to go on;
+ * those that still work are polled again later, without a change of the run.
  */
-export async function lookAtTasks(run: Run, definition: RunDefinition, services: RunServices): Promise<boolean> {
+export async function pollTasks(run: Run, definition: RunDefinition, services: RunServices): Promise<boolean> {
   const { store, lifetime } = services;
   const now = lifetime.now();
   const due = store.listExecutions(run.id, run.step).filter((one) => isDue(one, now));
-  const looks = due.map(async (execution) => ({ execution, pauseMs: await look(execution, definition, services) }));
-  const looked = await Promise.all(looks);
+  const polls = due.map(async (execution) => ({ execution, pauseMs: await pollTask(execution, definition, services) }));
+  const polled = await Promise.all(polls);
   if (!isWaiting(run)) return false;
-  for (const { execution, pauseMs = 0 } of looked) {
+  for (const { execution, pauseMs = 0 } of polled) {
     const current = store.find("execution", execution.id)!;
     if (current.revision === execution.revision) store.put("execution", { ...current, dueAt: now + pauseMs });
   }
-  return looked.some(({ pauseMs }) => pauseMs === undefined);
+  return polled.some(({ pauseMs }) => pauseMs === undefined);
 }
 
 /** Whether nothing but tasks is due. */
@@ -39,8 +39,8 @@ export function hasDueTasks(run: Run, { store, lifetime }: Pick<RunServices, "st
 
 const isDue = ({ status, dueAt = 0 }: Execution, now: number): boolean => status === "polling" && dueAt <= now;
 
-/** How long a task is to be left alone; undefined: it has ended, asks people, or has taken too long. */
-async function look(
+/** How long until a task is to be polled again; undefined: it has ended, asks people, or has taken too long. */
+async function pollTask(
   { name, handle = {} }: Execution,
   { tools, servers = {} }: RunDefinition,
   { servers: connections, lifetime, state }: RunServices,
@@ -49,7 +49,7 @@ async function look(
   const server = tool?.type === "mcp" ? servers[tool.server] : undefined;
   const isLate = (handle.endsAt ?? Infinity) <= lifetime.now();
   if (server === undefined || handle.task === undefined || isLate || handle.answers !== undefined) return undefined;
-  const at = { server, org: state.session.row.org, signal: AbortSignal.timeout(LOOK_MS) };
+  const at = { server, org: state.session.row.org, signal: AbortSignal.timeout(POLL_MS) };
   try {
     const outcome = await connections.getTask(handle.task, undefined, at);
     return isWorking(outcome) ? Math.min(Math.max(outcome.pollMs, MIN_PAUSE_MS), MAX_PAUSE_MS) : undefined;
@@ -58,7 +58,7 @@ async function look(
   }
 }
 
-/** What the server says of the task is for the run; that it cannot be reached, or fails, may pass. */
+/** Whether an error is the outcome of the task. That its server cannot be reached, or fails, is temporary. */
 const isAboutTask = (thrown: unknown): boolean =>
   thrown instanceof LostTask || (thrown instanceof McpError && (thrown.status ?? 200) < 500);
 

@@ -1,10 +1,10 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, toGatewayError } from "../../canonical/error.ts";
-import { METHOD_NOT_FOUND } from "../../mcp/mcp-error.ts";
+import { INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND } from "../../mcp/mcp-error.ts";
 import type { McpAnswer } from "../../mcp/messages.ts";
 import { paramHeadersOf } from "../../mcp/param-headers.ts";
-import { INTERNAL_ERROR, INVALID_PARAMS, Refusal } from "../../mcp/server/refusal.ts";
+import { Refusal } from "../../mcp/server/refusal.ts";
 import { type ClientRequest, mismatch, readClientMessage } from "../../mcp/server/request.ts";
 import { DISCOVERED, toCallResult, toInitialized, toInputRequired, toToolList } from "../../mcp/server/results.ts";
 import { findDefaultHarness, findHarness } from "../../platform/harnesses.ts";

@@ -28,7 +28,3 @@ export class Refusal extends Error {
     return Response.json({ jsonrpc: "2.0", id: known ?? null, error }, { status: this.status });
   }
 }
-
-/** JSON-RPC 2.0, "Error object". */
-export const INVALID_PARAMS = -32602;
-export const INTERNAL_ERROR = -32603;

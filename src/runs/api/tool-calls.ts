@@ -8,7 +8,7 @@ import type { RunEngine } from "../run-engine.ts";
 import { type Execution, hasEnded, type Run, type RunCheckpoint } from "../state/run.ts";
 import { resolveCheckpoint } from "./decisions.ts";
 
-/** What a call of one tool has come to. `questions`: what it waits for, as far as the caller may answer it. */
+/** The outcome of a call of one tool. `questions`: what it waits for, as far as the caller may answer it. */
 export type ToolCallOutcome = {
   run: string;
   status: "settled" | "unknown_tool" | "waiting" | "failed";

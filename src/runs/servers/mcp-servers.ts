@@ -2,7 +2,7 @@ import { GatewayError, invalid } from "../../canonical/error.ts";
 import { createAuthorization } from "../../mcp/authorization.ts";
 import { callTool } from "../../mcp/call-tool.ts";
 import type { ClientCredentials } from "../../mcp/client-credentials.ts";
-import { McpError } from "../../mcp/mcp-error.ts";
+import { INVALID_PARAMS, McpError } from "../../mcp/mcp-error.ts";
 import type { McpAnswer, McpEndpoint, McpOutcome, McpProgress, McpQuestion, McpTool } from "../../mcp/messages.ts";
 import { createMcpSession, type McpSession } from "../../mcp/session.ts";
 import { cancelTask, getTask, updateTask } from "../../mcp/tasks.ts";
@@ -35,9 +35,6 @@ export class LostTask extends OutboundError {
     super("the server does not know the task", { isSent: true, cause });
   }
 }
-
-/** JSON-RPC: invalid parameters, which is how a server says that it knows no such task. */
-const INVALID_PARAMS = -32602;
 
 /** The servers of a session's runs, with the connections that its object has to them. */
 export class McpServers {
@@ -104,13 +101,14 @@ export class McpServers {
     return await callTool(session, call, during);
   }
 
-  /** What has become of a task, after it was given `answers`. Throws `LostTask`, and as `call`. */
+  /** The outcome of a task, after it was given `answers`. Throws `LostTask`, and as `call`. */
   async getTask(id: string, answers: Record<string, McpAnswer> | undefined, at: ServerAt): Promise<McpOutcome> {
     const { session } = await this.#connect(at);
     try {
       if (answers !== undefined) await updateTask(session, { id, answers }, at);
       return await getTask(session, id, at);
     } catch (thrown) {
+      // How a server refuses the id of a task that it does not know.
       throw thrown instanceof McpError && thrown.code === INVALID_PARAMS ? new LostTask(thrown) : thrown;
     }
   }

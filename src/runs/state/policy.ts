@@ -77,7 +77,7 @@ export type ToolVerdict = { do: CallVerdict; expiresSeconds: number; approver: "
 /** How long an approval may take by default. Seconds. */
 const DEFAULT_EXPIRY_S = 86_400;
 
-/** A tool as policy looks at it. `names`: that for the model, and in full. `own`: what it brings with it. */
+/** A tool as policy sees it. `names`: that for the model, and in full. `own`: its own policy. */
 type JudgedTool = {
   names: readonly string[];
   kind: "function" | "native" | "http" | "mcp";

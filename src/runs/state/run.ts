@@ -147,7 +147,7 @@ export type Handle = {
 /**
  * The execution of one tool call. `place`: of the call in its reply. `definition`: digest of its tool; `digest`: of the arguments, the
  * JSON text of which is what runs. `result`: what came; of a long one what the model is shown, and `full` the place of all of it.
- * `media`: came with it; they are the next turn's from its commit on. `dueAt`: when the client's result is overdue, or a task is looked at next.
+ * `media`: came with it; they are the next turn's from its commit on. `dueAt`: when the client's result is overdue, or a task is polled next.
  */
 export type Execution = {
   id: string;

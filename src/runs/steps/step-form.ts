@@ -49,7 +49,7 @@ export interface StepForm {
   toTurn(reply: StepReply): Turn;
   /** Commits the turn with which the run ends, together with what `also` writes. */
   commit(reply: StepReply, also: () => void): Promise<void>;
-  /** What stands for the answer in its session, where no turn of a model ends the run. Absent: nothing does. */
+  /** The id and the hashes of the turn with which the session gets the answer, where no turn of a model ends the run. */
   readonly lastTurn?: { id: string; hashes: TurnHashes } | undefined;
   /** The call of a step has failed, and is recorded. */
   onFailure?(record: CallRecord): void;
