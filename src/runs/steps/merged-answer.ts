@@ -1,7 +1,7 @@
 import { StreamAccumulator } from "../../canonical/accumulator.ts";
 import type { GatewayError } from "../../canonical/error.ts";
 import { StepMerger } from "../../canonical/step-merger.ts";
-import type { ModelResponse, StreamEvent } from "../../canonical/types.ts";
+import type { StreamEvent } from "../../canonical/types.ts";
 import type { ReplyContext } from "../../dialects/dialect.ts";
 import type { CallLog } from "../../gateway/call/call-log.ts";
 import type { Call } from "../../gateway/call/call.ts";
@@ -55,11 +55,7 @@ export class MergedAnswer implements StepReceiver {
     return await respondWithin(this.#outcome.promise, {
       surface: request.surface,
       reply: () => toReplyContext({ call, request }),
-      headers: {
-        "x-rhone-session-id": call.sessionId,
-        "x-rhone-call-id": call.id,
-        "x-rhone-run-id": withPrefix(call.id, "run"),
-      },
+      headers: idHeaders(call),
       waitUntil: host.lifetime.waitUntil,
       onClientLeft,
     });
@@ -153,10 +149,6 @@ export class MergedAnswer implements StepReceiver {
     return { accumulated: this.#merged, reply: this.reply };
   }
 
-  get merged(): ModelResponse | undefined {
-    return this.#merged.response;
-  }
-
   /** With the headers of an ordinary call, and the run's id. */
   #resolve(response: Response, error?: GatewayError): void {
     const { call, request } = this.#parts;
@@ -164,9 +156,7 @@ export class MergedAnswer implements StepReceiver {
     const upstream = this.#first?.call.upstream.headers;
     const answered = log === undefined ? response : withHeaders(response, { call, request, log }, upstream);
     const headers = new Headers(answered.headers);
-    headers.set("x-rhone-session-id", call.sessionId);
-    headers.set("x-rhone-call-id", call.id);
-    headers.set("x-rhone-run-id", withPrefix(call.id, "run"));
+    for (const [name, id] of Object.entries(idHeaders(call))) headers.set(name, id);
     this.#outcome.resolve({
       response: new Response(answered.body, { status: answered.status, headers }),
       ...(error && { error }),
@@ -183,3 +173,9 @@ export class MergedAnswer implements StepReceiver {
     };
   }
 }
+
+const idHeaders = ({ id, sessionId }: Call): Record<string, string> => ({
+  "x-rhone-session-id": sessionId,
+  "x-rhone-call-id": id,
+  "x-rhone-run-id": withPrefix(id, "run"),
+});
