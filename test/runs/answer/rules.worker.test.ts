@@ -150,7 +150,7 @@ describe("a call while it is answered", () => {
   const slow = (test: string): Json => webhook("wait", `${test}/never`, { effect: "read_only" });
 
   it("is cancelled with its run, and the session is free again", async () => {
-    const { call: id, session, reading } = await startCall("cancelled", WAIT, { tools: [slow("cancelled")] });
+    const { call: id, session, reading } = await startCall("call-cancelled", WAIT, { tools: [slow("call-cancelled")] });
     const busy = await ask("chat", "x", { rhone: { session_id: session, on_busy: "reject" } });
     expect(busy.status).toBe(409);
     await send("POST", `/v1/calls/${id}:cancel`);
