@@ -7,7 +7,7 @@ import { planBatch } from "./batch.ts";
 import { defineRun } from "./define-run.ts";
 import type { RunEngine } from "./run-engine.ts";
 import { type GivenRun, readRunRequest, type RunDefinition } from "./state/definition.ts";
-import { type Run, type Step, toNewRun } from "./state/run.ts";
+import { type Run, type Step, stepIdOf, toNewRun } from "./state/run.ts";
 import { toCallText } from "./steps/native-steps.ts";
 import { NATIVE_TOOLS, type NativeToolName } from "./tools/native-tools.ts";
 
@@ -46,7 +46,7 @@ export async function startToolCall(engine: RunEngine, requested: RequestedCall)
   const definition: RunDefinition = { ...defined, tools: own, isToolCall: true };
   await loadPatterns(definition.tools);
   const run = { ...newRun(engine, made, { definition }), step: 1, toolCalls: 1 };
-  const step: Step = { id: `${run.id}/0001`, run: run.id, revision: 0, n: 1, status: "tools" };
+  const step: Step = { id: stepIdOf(run.id, 1), run: run.id, revision: 0, n: 1, status: "tools" };
   const now = lifetime.now();
   const { objectId } = state;
   const call = { kind: "tool_call", id: newId("call", now), name, arguments: args } as const;

@@ -5,10 +5,6 @@ import type { RunTool } from "./state/tool.ts";
 /** What the model is shown of a call that its run can no longer pay. */
 export const TOO_DEAR = "The run's limit of cost is reached (max_cost): this call was not made.";
 
-/** What the model is shown of a call beside calls of tools that the client executes behind the run. */
-export const NOT_ALONE =
-  "This call was not made, since the reply also calls tools of the client: call it again after their results.";
-
 /** Whether a tool's price is more than what its run may still cost. */
 export const costsTooMuch = (tool: RunTool, { costMicros }: Run, { limits }: RunDefinition): boolean =>
   tool.type === "http" && costMicros + (tool.price_micros_usd ?? 0) > (limits.max_cost_micros_usd ?? Infinity);

@@ -9,7 +9,7 @@ import { sleep } from "../wire/time.ts";
 import { approvedIn, type Batch, planBatch, toolCallsOf, toResultBlocks } from "./batch.ts";
 import { callModel, RunCostReached } from "./model-call.ts";
 import { findHold, type HeldText, isHeldBack, RunGates } from "./run-gates.ts";
-import { findLimit, NOT_ALONE, refusalOf } from "./run-limits.ts";
+import { findLimit, refusalOf } from "./run-limits.ts";
 import { toCompleted, toToolCall } from "./run-views.ts";
 import type { RunServices } from "./services.ts";
 import {
@@ -20,6 +20,7 @@ import {
   type LiveRun,
   type Run,
   type Step,
+  stepIdOf,
   type StopReason,
 } from "./state/run.ts";
 import { stopsAfter, stopsAtText } from "./state/stop-condition.ts";
@@ -84,7 +85,14 @@ export class RunLoop {
     if (hold !== undefined && !this.#gates.hasPassed(hold)) return this.#pause("waiting_for_approval");
     const caller = this.#live.caller ?? (await authenticate(run));
     run.step = n;
-    const step: Step = { id: stepId(run, n), run: run.id, revision: 0, n, status: "calling", ...(limit && { limit }) };
+    const step: Step = {
+      id: stepIdOf(run.id, n),
+      run: run.id,
+      revision: 0,
+      n,
+      status: "calling",
+      ...(limit && { limit }),
+    };
     let failure: GatewayError | undefined;
     let held: HeldText | undefined;
     await callModel(
@@ -142,7 +150,10 @@ export class RunLoop {
     this.#pause("waiting_for_approval");
   }
 
-  /** The reply of a step: it ends the run, unless all its calls are the run's to have executed. */
+  /**
+   * The reply of a step: it ends the run, unless all its calls are the run's to have executed. Beside calls of the client's, those are made
+   * when the client goes on with its results.
+   */
   async #onAnswer(step: Step, reply: StepReply): Promise<void> {
     const { store, state } = this.#services;
     const run = this.#run;
@@ -158,9 +169,7 @@ export class RunLoop {
       step.status = "committed";
       if (turnId !== undefined) step.turnId = turnId;
       run.turns++;
-      const { executions } = this.#planBatch(step, own, NOT_ALONE);
       return await this.#form.commit(reply, () => {
-        for (const execution of executions) store.put("execution", execution);
         store.put("step", step);
         this.#end("completed", step.limit ?? (isEnd ? "stop_condition" : toStopReason(answer.response)));
       });
@@ -248,10 +257,12 @@ export class RunLoop {
     const run = this.#run;
     run.stalls = 0;
     const { stop = [], tools } = this.#live.definition;
-    const isEnd = stopsAfter(
-      stop,
-      executions.map((one) => withNames(one, tools)),
-    );
+    const isEnd =
+      step.n > 0 &&
+      stopsAfter(
+        stop,
+        executions.map((one) => withNames(one, tools)),
+      );
     const ended: Step = isEnd ? { ...step, limit: "stop_condition" } : step;
     commitStep(run, ended, executions, this.#services);
     this.#services.events.emit(run, {
@@ -286,9 +297,6 @@ export class RunLoop {
     return this.#services.lifetime.now();
   }
 }
-
-/** Ids of steps sort by their numbers. */
-const stepId = ({ id }: Run, n: number): string => `${id}/${String(n).padStart(4, "0")}`;
 
 /** An execution with the names by which rules find its tool. */
 function withNames({ name, status }: Execution, tools: readonly RunTool[]): { names: string[]; status: string } {

@@ -6,22 +6,28 @@ import type { Sql } from "../store/sql.ts";
 import { withPrefix } from "../wire/id.ts";
 import { toResultBlocks } from "./batch.ts";
 import type { RunStore } from "./state/run-store.ts";
-import { isSettled, turnOfStep } from "./state/run.ts";
+import { isSettled, type Step, turnOfStep } from "./state/run.ts";
+
+type Stored = { sql: Sql; store: RunStore };
 
 /**
  * The results of the calls of a turn, as its run's next step gets them. None for a turn that no run has made; those that the
  * run still waits for are left out. A copied turn has those of its original.
  */
-export function findResults(
-  { id, origin = id }: Pick<Turn, "id" | "origin">,
-  { sql, store }: { sql: Sql; store: RunStore },
-): ToolResult[] {
-  const call = withPrefix(origin, "call");
-  const run = findCallState(sql, call)?.started.runId;
-  const step = run === undefined ? undefined : store.listOf("step", run).find((one) => turnOfStep(one) === origin);
+export function findResults(turn: Pick<Turn, "id" | "origin">, stored: Stored): ToolResult[] {
+  const { store } = stored;
+  const step = findStepOf(turn, stored);
   if (step === undefined) return [];
-  const settled = store.listExecutions(step.run, step.n).filter(isSettled);
+  const { leftTo } = store.find("run", step.run)!;
+  const left = leftTo === undefined ? [] : store.listExecutions(leftTo, 0);
+  const settled = [...store.listExecutions(step.run, step.n), ...left].filter(isSettled);
   return native
     .decodeMessages(toResultBlocks(settled))
     .flatMap(({ blocks }) => blocks.filter((block) => block.kind === "tool_result"));
+}
+
+/** The step of a run that has made a turn. */
+export function findStepOf({ id, origin = id }: Pick<Turn, "id" | "origin">, { sql, store }: Stored): Step | undefined {
+  const run = findCallState(sql, withPrefix(origin, "call"))?.started.runId;
+  return run === undefined ? undefined : store.listOf("step", run).find((one) => turnOfStep(one) === origin);
 }

@@ -1,5 +1,6 @@
 import { invalid } from "../../canonical/error.ts";
 import type { Caller } from "../../keys/caller.ts";
+import type { Turn } from "../../session/turns.ts";
 import type { ParsedRequest, RequestText } from "../../surfaces/request.ts";
 import { storesContent } from "../../surfaces/rhone.ts";
 import type { Call, CallHost } from "../call/call.ts";
@@ -8,8 +9,12 @@ import type { SessionCallStore } from "./call-store.ts";
 /** A call whose tools the gateway executes, before it may start. `harness`: of its organisation, where it names none. */
 export type ToolCallRequest = { request: ParsedRequest; caller: Caller; harness: string | undefined };
 
-/** Where a call runs in its session. `isNew`: it creates the session; `isSideBranch`: another call has the lease. */
+/**
+ * Where a call runs in its session. `isNew`: it creates the session; `isSideBranch`: another call has the lease. `findParent`: as in
+ * `Placement`.
+ */
 export type SessionHost = Omit<CallHost, "store"> & {
+  findParent: () => Turn | undefined;
   store: SessionCallStore;
   isNew: boolean;
   isSideBranch: boolean;

@@ -36,6 +36,7 @@ export function placeInConversation(
   let located: Context | undefined;
   let startsLine = false;
   return {
+    findParent: () => session.locate(input).parent,
     place: async (_, started) => {
       const found = session.locate(input, { ...places.reading, prefer: (turn) => lines.includes(turn) });
       const isBeside = lines.isBeside(found.parent);

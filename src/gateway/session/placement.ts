@@ -5,7 +5,7 @@ import type { CompletedTurn, Context, TurnInput } from "../../session/session.ts
 import type { Turn, WireItems } from "../../session/turns.ts";
 import type { CallStore, CommittedAnswer } from "../call/call.ts";
 import type { ResponsesState } from "../call/responses-state.ts";
-import { toCompletedTurn } from "../call/turn-input.ts";
+import { toCompletedTurn, toTurnInput } from "../call/turn-input.ts";
 import { findContext } from "../responses/state.ts";
 import type { ResentRequest } from "./resent-request.ts";
 import type { SessionState } from "./services.ts";
@@ -18,6 +18,8 @@ export type Placed = { context: Context; started: CallStart; input?: WireItems }
 
 /** How a call finds its place in its session when it starts, and which turn it becomes there. */
 export type Placement = {
+  /** The turn that the call would continue now. Throws as `place` does. */
+  findParent: () => Turn | undefined;
   place: (input: () => TurnInput, started: CallStart) => Promise<Placed>;
   complete: (answer: CommittedAnswer) => CompletedTurn;
   /** As in `CallStore`, after `place`. */
@@ -61,9 +63,11 @@ export function continueSession(
 ): Placement {
   const { session, sql, blobs } = state;
   const places = new FoundPlaces(state, resent);
+  const known = { session, response, sql };
   return {
+    findParent: () => findContext(toTurnInput(resent.request), known).parent,
     place: async (input, started) => {
-      const continued = findContext(input(), { session, response, sql }, places.reading);
+      const continued = findContext(input(), known, places.reading);
       const history = await inlineAll(continued.history, blobs);
       const context = { ...withStoredResults(continued, state), history };
       return { context: { ...context, ...(isSideBranch && { isBeside: true }) }, started };

@@ -252,6 +252,7 @@ export class SessionCalls {
     return {
       isNew: running.isNew,
       isSideBranch: running.isSideBranch,
+      findParent: running.placement.findParent,
       providers: running.providers,
       router: models.router(),
       carried: models.carried(call.caller.org),

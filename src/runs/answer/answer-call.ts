@@ -8,6 +8,7 @@ import type { ParsedRequest } from "../../surfaces/request.ts";
 import type { RhoneRequest } from "../../surfaces/rhone.ts";
 import { validate } from "../../surfaces/validate.ts";
 import { withPrefix } from "../../wire/id.ts";
+import { loadPatterns } from "../../wire/json-schema.ts";
 import type { JsonObject } from "../../wire/json.ts";
 import { defineRun } from "../define-run.ts";
 import type { RunEngine } from "../run-engine.ts";
@@ -17,6 +18,7 @@ import { mcpServers } from "../state/server.ts";
 import { toAnsweredRequest } from "../steps/answered-request.ts";
 import { ClientSteps, mergingOf } from "../steps/client-steps.ts";
 import { MergedAnswer } from "../steps/merged-answer.ts";
+import { findHeldCalls, planHeldCalls } from "./held-calls.ts";
 
 /**
  * How a call is answered whose tools the gateway executes: by a run behind it. Throws `request.invalid`, naming the field, `auth.forbidden`,
@@ -97,6 +99,7 @@ async function answerCall(engine: RunEngine, defined: RunDefinition, waiting: An
   const isChained = call.response?.from !== undefined;
   const definition = { ...defined, client: toAnsweredRequest(request, call.headers, isChained) };
   const run = toRun(engine, waiting);
+  const parts = await takeHeldCalls(engine, definition, { run, ...waiting });
   const cancelIfLeft = (): void => {
     if ((request.rhone.on_disconnect ?? host.router.config.defaults.onDisconnect) === "cancel") cancel();
   };
@@ -105,13 +108,49 @@ async function answerCall(engine: RunEngine, defined: RunDefinition, waiting: An
   };
   const answer = new MergedAnswer({ ...waiting, merging: mergingOf(definition), onClientLeft: cancelIfLeft });
   const form = new ClientSteps(run, definition, engine.services, { ...waiting, answer });
-  const accepted = engine.accept({ run, definition, isNew, inCall: { form, caller: call.caller } });
+  const accepted = engine.accept({
+    run,
+    definition,
+    isNew,
+    inCall: { form, caller: call.caller },
+    ...(parts && { parts }),
+  });
   lifetime.waitUntil(accepted.then(() => engine.settled(run)));
   accepted.catch((thrown: unknown) => answer.fail(thrown instanceof GatewayError ? thrown : CANCELLED));
   lifetime.cancelled?.addEventListener("abort", cancel, { once: true });
   lifetime.clientLeft?.addEventListener("abort", cancelIfLeft, { once: true });
   return await answer.respond();
 }
+
+/**
+ * Has a run start with the calls that the one before it has left, if its request brings the results of the client's own calls. Returns
+ * what writes them.
+ */
+async function takeHeldCalls(
+  engine: RunEngine,
+  definition: RunDefinition,
+  { run, request, host }: Answered & { run: Run },
+): Promise<(() => void) | undefined> {
+  const { store, state, lifetime } = engine.services;
+  if (host.isNew || !hasResults(request)) return undefined;
+  const parent = host.findParent();
+  const held = parent && (await findHeldCalls(parent, engine));
+  if (held === undefined) return undefined;
+  await loadPatterns(definition.tools);
+  const planned = planHeldCalls(run, held, { definition, now: lifetime.now(), objectId: state.objectId });
+  run.toolCalls = planned.executions.length;
+  return () => {
+    store.put("step", planned.step);
+    for (const execution of planned.executions) store.put("execution", execution);
+    store.put("run", { ...held.run, leftTo: run.id });
+  };
+}
+
+/** Whether a request ends with results of the client's tools. */
+const hasResults = ({ messages }: ParsedRequest): boolean =>
+  messages
+    .slice(messages.findLastIndex(({ role }) => role === "assistant") + 1)
+    .some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_result"));
 
 const toRun = ({ services: { lifetime, state } }: RunEngine, { call, request, host }: Answered): Run =>
   toNewRun(

@@ -44,7 +44,8 @@ export type StopReason = (typeof STOP_REASONS)[number];
  * `step`: the number of the last step, 0 before the first. `turns`: those that it has added to its session. `input`: what the next step adds to the conversation, the JSON text of its
  * member `input`. `events`: the number of the last event of its stream. `stalls`: starts after which nothing has moved. `clientCall`: the call that it answers, if it
  * answers one; of such a run, `at` is the last turn that it has added, `alias` are the hashes behind the input of its first step, and `head`
- * is the session's head that its last turn moves, absent if that is to stay (`on_busy: "branch"`).
+ * is the session's head that its last turn moves, absent if that is to stay (`on_busy: "branch"`). `leftTo`: the run that makes the calls
+ * which its last reply has made beside those of its client.
  */
 export type Run = {
   id: string;
@@ -71,6 +72,7 @@ export type Run = {
   at?: string;
   alias?: InputHashes;
   head?: string | null;
+  leftTo?: string;
   createdAt: number;
   endedAt?: number;
   error?: { code: ErrorCode; message: string };
@@ -254,6 +256,9 @@ export const mayClaim = ({ clientCall }: Run): boolean => clientCall === undefin
 /** The turn with which a run ends that answers a call: its client knows the call only. */
 export const lastTurnOf = ({ clientCall }: Pick<Run, "clientCall">): string | undefined =>
   clientCall === undefined ? undefined : withPrefix(clientCall, "turn");
+
+/** Ids of steps sort by their numbers. */
+export const stepIdOf = (run: string, n: number): string => `${run}/${String(n).padStart(4, "0")}`;
 
 /** The id of a step's turn. Undefined: it has made no call. */
 export const turnOfStep = ({ call, turnId }: Pick<Step, "call" | "turnId">): string | undefined =>

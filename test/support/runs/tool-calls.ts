@@ -12,7 +12,7 @@ export const plan = (...steps: unknown[]): string => writePlan(steps as never);
 export const call = (name: string, args: Json = {}): Json => ({ name, args });
 
 /** What a request of any surface says: texts of the user, and what the model has answered in between. */
-type Spoken = { text: string } | { answered: Answered } | { result: string; of: Json };
+export type Spoken = { text: string } | { answered: Answered } | { result: string; of: Json };
 
 type Form = {
   path: (stream: boolean, model: string) => string;

@@ -33,6 +33,7 @@ export const RUNS = {
     at: true,
     alias: true,
     head: true,
+    leftTo: true,
     createdAt: true,
     endedAt: true,
     error: true,
