@@ -39,6 +39,8 @@ export class StepMerger {
   #isHiding = false;
   #showsCall = false;
   #hasInserted = false;
+  /** Blocks in front of the first step: the stream has to start first. */
+  readonly #early: Opaque[] = [];
 
   constructor(options: MergeOptions) {
     this.#options = options;
@@ -69,9 +71,13 @@ export class StepMerger {
     }
   }
 
-  /** The events of a block that is of no step, such as a call of a server's tool. Between two steps only. */
+  /** The events of a block that is of no step, such as a call of a server's tool. Between two steps, or in front of the first. */
   insert(block: Opaque): StreamEvent[] {
     this.#hasInserted = true;
+    if (!this.#hasStarted) {
+      this.#early.push(block);
+      return [];
+    }
     const index = this.#nextIndex++;
     const item = this.#step.firstItem++;
     return [
@@ -104,24 +110,36 @@ export class StepMerger {
 
   #start(event: StreamEvent): StreamEvent[] {
     if (this.#hasStarted) return [];
+    return [event, ...this.#begin()];
+  }
+
+  /** The blocks in front of the first step. */
+  #begin(): StreamEvent[] {
+    if (this.#hasStarted) return [];
     this.#hasStarted = true;
-    return [event];
+    return this.#early.flatMap((block) => this.insert(block));
   }
 
   #open({ index, item = 0, block, ...event }: Extract<StreamEvent, { type: "open" }>): StreamEvent[] {
+    const early = this.#begin();
     const step = this.#step;
-    this.#hasStarted = true;
     step.itemCount = Math.max(step.itemCount, item + 1);
     if (block.kind === "tool_call" && this.#options.isHidden(block)) {
       step.changed.add(item);
       this.#isHiding = true;
-      return [];
+      return early;
     }
     if (block.kind === "tool_call") this.#showsCall = true;
     const place = { index: this.#nextIndex++, item, kind: block.kind };
     step.places.set(index, place);
     const merged = step.firstItem + item;
-    return [{ ...event, index: place.index, ...(merged > 0 && { item: merged }), block: this.#shown(block, place) }];
+    const shown = {
+      ...event,
+      index: place.index,
+      ...(merged > 0 && { item: merged }),
+      block: this.#shown(block, place),
+    };
+    return [...early, shown];
   }
 
   #endStep(end: End): void {

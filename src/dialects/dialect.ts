@@ -17,6 +17,7 @@ import type {
 import type { Json, JsonObject } from "../wire/json.ts";
 import type { SseEvent } from "../wire/sse.ts";
 import type { MarkLimit } from "./mark-limit.ts";
+import type { ServerTools } from "./server-tools.ts";
 
 /**
  * Converts one wire format to and from the canonical types. Pure: no clock, no network, no random values.
@@ -30,6 +31,8 @@ import type { MarkLimit } from "./mark-limit.ts";
 export interface WireDialect {
   readonly id: Dialect;
   readonly layout: BodyLayout;
+  /** Absent where a request cannot name servers whose tools are called for it. */
+  readonly serverTools?: ServerTools;
   /** The cache marks that a request can have. Absent: any number of them. */
   readonly markLimit?: MarkLimit;
   /** A history may have answers that end in their thinking. Absent: hosts refuse it. */

@@ -15,7 +15,10 @@ import type { Accepted, Operation } from "./call/operation.ts";
 type RoutedRequest = Operation<Accepted>["request"];
 
 /** The models, providers and policy that a request names for its routing. */
-export function toRoutingRequest({ model, rhone: { routing = {} } }: RoutedRequest): RoutingRequest {
+export function toRoutingRequest({
+  model,
+  rhone: { routing = {} },
+}: Pick<RoutedRequest, "model" | "rhone">): RoutingRequest {
   const { models = [], fallbacks = [], providers } = routing;
   return { model, models, fallbacks, ...(providers && { providers }), ...toPolicyChanges(routing) };
 }

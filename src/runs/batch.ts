@@ -1,16 +1,14 @@
 import type { ModelResponse, ToolCall } from "../canonical/types.ts";
-import type { McpMedia } from "../mcp/messages.ts";
 import { sha256 } from "../wire/hash.ts";
 import { newId } from "../wire/id.ts";
 import { type JsonObject, roundNumbers } from "../wire/json.ts";
-import type { GivenResult } from "./services.ts";
+import { settleExecution } from "./call-results.ts";
 import { toExecutionBinding, digestTool, openCheckpoint } from "./state/checkpoint.ts";
 import type { RunDefinition } from "./state/definition.ts";
 import { judgeCall, type ToolVerdict } from "./state/policy.ts";
-import type { Execution, ExecutionStatus, Run, RunCheckpoint } from "./state/run.ts";
+import type { Execution, Run, RunCheckpoint } from "./state/run.ts";
 import { effectOf, namesOf, type RunTool, schemaOf } from "./state/tool.ts";
 import { readArguments } from "./tools/arguments.ts";
-import { toShown } from "./tools/shown-result.ts";
 
 /** Calls of one tool with the same arguments after which it is not run again, and after which its run ends. */
 const MAX_REPEATS = 3;
@@ -80,7 +78,7 @@ export function planBatch(
       continue;
     }
     const verdict = judge(tool!, call, definition);
-    const denial = findDenial(verdict, call, definition);
+    const denial = findDenial(verdict, tool!, definition);
     if (denial !== undefined) {
       executions.push(settleExecution(base, { status: "denied", text: denial, isError: true }, now));
       continue;
@@ -136,9 +134,12 @@ function judge(tool: RunTool, call: ToolCall, { policy, broughtPolicy = [] }: Ru
 }
 
 /** Why a call may not be made, as the model is shown it; undefined: it may, perhaps when a person lets it. */
-function findDenial({ do: what }: ToolVerdict, { name }: ToolCall, { client }: RunDefinition): string | undefined {
-  if (what === "deny") return `The policy of this run does not allow this call of ${name}.`;
-  return what === "ask" && client !== undefined ? UNATTENDED : undefined;
+function findDenial({ do: what, approver }: ToolVerdict, tool: RunTool, { client }: RunDefinition): string | undefined {
+  if (what === "deny") return `The policy of this run does not allow this call of ${tool.name}.`;
+  if (what === "allow" || client === undefined) return undefined;
+  // A client that names a server as a tool can approve its calls.
+  const asksClient = approver === "any" && tool.type === "mcp" && client.named?.includes(tool.server) === true;
+  return asksClient ? undefined : UNATTENDED;
 }
 
 /** What a call that may be made waits for. */
@@ -146,53 +147,3 @@ export function toOpen(tool: RunTool, now: number): Pick<Execution, "status"> & 
   if (tool.type !== "function") return { status: "ready" };
   return { status: "awaiting_client", ...(tool.timeout_ms !== undefined && { dueAt: now + tool.timeout_ms }) };
 }
-
-/** The outcome of an execution. */
-type Settlement = Pick<Execution, "safety" | "full"> & {
-  media?: readonly McpMedia[] | undefined;
-  status: ExecutionStatus;
-  text: string;
-  isError: boolean;
-};
-
-/** An execution with its result. */
-export const settleExecution = (
-  { handle: _, ...execution }: Execution,
-  { status, text, full, media = [], isError, safety }: Settlement,
-  now: number,
-): Execution => ({
-  ...execution,
-  status,
-  result: text,
-  isError,
-  endedAt: now,
-  ...(full && { full }),
-  ...(media.length > 0 && { media: [...media] }),
-  ...(safety && { safety }),
-});
-
-/** A result that has come, as the model may be shown it. */
-export const toScreened = (
-  { text, full, isDenied, safety }: GivenResult,
-  { status, isError }: Pick<Settlement, "status" | "isError">,
-): Settlement => ({
-  text,
-  ...(full && { full }),
-  ...(isDenied ? { status: "failed", isError: true } : { status, isError }),
-  ...(safety && { safety }),
-});
-
-/** The results of a step as the next one's input, in the order of its calls: every call has one. */
-export const toResultBlocks = (executions: readonly Execution[]): JsonObject[] =>
-  executions.map(({ call, name, result = "", full, media, isError, edited }) => {
-    const text =
-      (full === undefined ? toShown(result) : result) +
-      (edited === undefined ? "" : `\n\n[A person changed the arguments of this call to ${edited}]`);
-    const content = media === undefined ? text : [{ type: "input", text }, ...media.map(toMediaBlock)];
-    return { type: "tool_result", id: call, name, content, ...(isError && { is_error: true }) };
-  });
-
-const toMediaBlock = ({ mimeType, data }: McpMedia): JsonObject => ({
-  type: "input",
-  media: { mime: mimeType, source: { type: "base64", data } },
-});

@@ -6,7 +6,8 @@ import { sumUsage } from "../canonical/usage.ts";
 import { sha256 } from "../wire/hash.ts";
 import { stringifyMember } from "../wire/json.ts";
 import { sleep } from "../wire/time.ts";
-import { approvedIn, type Batch, planBatch, toolCallsOf, toResultBlocks } from "./batch.ts";
+import { approvedIn, type Batch, planBatch, toolCallsOf } from "./batch.ts";
+import { toResultBlocks } from "./call-results.ts";
 import { callModel, RunCostReached } from "./model-call.ts";
 import { findHold, type HeldText, isHeldBack, RunGates } from "./run-gates.ts";
 import { findLimit, refusalOf } from "./run-limits.ts";
@@ -151,8 +152,8 @@ export class RunLoop {
   }
 
   /**
-   * The reply of a step: it ends the run, unless all its calls are the run's to have executed. Beside calls of the client's, those are made
-   * when the client goes on with its results.
+   * The reply of a step: it ends the run, unless all its calls are the run's to have executed. Beside calls of the client's, and where one
+   * waits for the client's approval, those are made when the client goes on.
    */
   async #onAnswer(step: Step, reply: StepReply): Promise<void> {
     const { store, state } = this.#services;
@@ -161,10 +162,13 @@ export class RunLoop {
     const { messages, finish } = answer.response;
     const calls = toolCallsOf(answer.response);
     const own = calls.filter((call) => !this.#form.isClients(call));
+    const batch = this.#planBatch(step, own, refusalOf(finish.reason === "length", step.limit));
+    const isLeft = this.#live.definition.client !== undefined && batch.checkpoints.length > 0;
     const isEnd = stopsAtText(this.#live.definition.stop ?? [], textOfBlocks(messages.flatMap(({ blocks }) => blocks)));
     addUse(run, record.usage, record.costMicrosUsd);
     if (completed.instructions !== undefined) step.instructions = completed.instructions;
-    if (own.length === 0 || own.length < calls.length) {
+    if (own.length === 0 || own.length < calls.length || isLeft) {
+      this.#form.asksFor?.(batch.executions.filter(({ status }) => status === "awaiting_approval"));
       const turnId = lastTurnOf(run);
       step.status = "committed";
       if (turnId !== undefined) step.turnId = turnId;
@@ -177,7 +181,6 @@ export class RunLoop {
     step.status = "tools";
     step.turn = this.#form.toTurn(reply);
     if (isEnd) step.limit = "stop_condition";
-    const batch = this.#planBatch(step, own, refusalOf(finish.reason === "length", step.limit));
     if (batch.isStuck) step.limit = "stop_condition";
     run.toolCalls += own.length;
     state.session.fail({ ...record, turnId: step.turn.id }, undefined, undefined, () => {
@@ -265,6 +268,7 @@ export class RunLoop {
       );
     const ended: Step = isEnd ? { ...step, limit: "stop_condition" } : step;
     commitStep(run, ended, executions, this.#services);
+    this.#form.showResults?.(executions);
     this.#services.events.emit(run, {
       type: "step.completed",
       step: step.n,

@@ -4,7 +4,7 @@ import { findCallState } from "../session/calls.ts";
 import type { Turn } from "../session/turns.ts";
 import type { Sql } from "../store/sql.ts";
 import { withPrefix } from "../wire/id.ts";
-import { toResultBlocks } from "./batch.ts";
+import { toResultBlocks } from "./call-results.ts";
 import type { RunStore } from "./state/run-store.ts";
 import { isSettled, type Step, turnOfStep } from "./state/run.ts";
 

@@ -1,6 +1,6 @@
 import type { Caller } from "../keys/caller.ts";
 import type { McpAnswer, McpQuestion } from "../mcp/messages.ts";
-import { settleExecution, toScreened } from "./batch.ts";
+import { settleExecution, toScreened } from "./call-results.ts";
 import { type Executed, executeTool, toExecuted, toFailure } from "./execute-tool.ts";
 import type { RunGates } from "./run-gates.ts";
 import { costsTooMuch, TOO_DEAR } from "./run-limits.ts";

@@ -3,7 +3,7 @@ import { native } from "../dialects/native/index.ts";
 import type { SessionState } from "../gateway/session/services.ts";
 import { hasTurn, linkTurns, type Turn, type UnlinkedTurn } from "../session/turns.ts";
 import { isObject, joinItems, type Json, parseJson } from "../wire/json.ts";
-import { settleExecution, toResultBlocks } from "./batch.ts";
+import { settleExecution, toResultBlocks } from "./call-results.ts";
 import { isRepeatable } from "./execute-tool.ts";
 import type { RunEvent } from "./run-events.ts";
 import { toCompleted } from "./run-views.ts";

@@ -4,11 +4,12 @@ import { isObject, type JsonObject } from "../wire/json.ts";
 import type { ParsedRequest } from "./request.ts";
 
 /**
- * What is added to a client's request. `toolChoice`, `parallelTools`: in the place of the client's own. `instructions`: in
- * front of the client's own; they are not those of the session.
+ * What is added to a client's request. `omits`: the tools of the client's that are left out. `toolChoice`, `parallelTools`: in the place
+ * of the client's own. `instructions`: in front of the client's own; they are not those of the session.
  */
 export type RequestExtension = {
   tools: readonly Tool[];
+  omits?: (tool: Tool) => boolean;
   toolChoice?: ToolChoice;
   parallelTools?: boolean;
   instructions?: string;
@@ -20,15 +21,18 @@ export type RequestExtension = {
  */
 export function extendRequest(
   parsed: ParsedRequest,
-  { instructions, tools, ...choices }: RequestExtension,
+  { instructions, tools, omits = () => false, ...choices }: RequestExtension,
 ): ParsedRequest {
   const { request, surface } = parsed;
-  const all = [...(request.tools ?? []), ...tools];
-  const extended: ModelRequest = { ...request, ...choices, ...(all.length > 0 && { tools: all }) };
+  const { tools: given = [], ...withoutTools } = request;
+  const all = [...given.filter((tool) => !omits(tool)), ...tools];
+  const extended: ModelRequest = { ...withoutTools, ...choices, ...(all.length > 0 && { tools: all }) };
   const own = request.rest?.item;
   if (isObject(own)) {
     const members = encodeTools(extended, surface.dialect, Object.keys(choices).length > 0);
-    extended.rest = { ...request.rest!, item: { ...own, ...members } };
+    const { tools: _, ...others } = own;
+    const isEmptied = given.length > 0 && all.length === 0;
+    extended.rest = { ...request.rest!, item: { ...(isEmptied ? others : own), ...members } };
   }
   if (instructions !== undefined) extended.messages = [toSystem(instructions), ...request.messages];
   const addedBytes = Buffer.byteLength(JSON.stringify([instructions ?? "", tools]));

@@ -203,13 +203,19 @@ function createRequest(
   outside: PathParams,
   decode: () => Meaning,
 ): ParsedRequest {
+  const model = readModel(requestText, outside);
+  const stream = outside.stream ?? readOption(requestText, "stream") ?? false;
+  if (typeof stream !== "boolean") throw invalid("stream", "expected boolean");
+  return new ParsedRequest({ ...requestText, surface, outside, model, stream }, decode, true);
+}
+
+/** The model's name as the caller wrote it. Throws `request.invalid`. */
+export function readModel(requestText: RequestText, outside: PathParams): string {
   const model = requestText.rhone.routing?.model ?? outside.model ?? readOption(requestText, "model") ?? "";
   if (typeof model !== "string") throw invalid("model", "expected string");
   if (model === "") throw invalid("model", "expected the name of a model");
   if (model.length > MAX_MODEL_LENGTH) throw invalid("model", `expected at most ${MAX_MODEL_LENGTH} characters`);
-  const stream = outside.stream ?? readOption(requestText, "stream") ?? false;
-  if (typeof stream !== "boolean") throw invalid("stream", "expected boolean");
-  return new ParsedRequest({ ...requestText, surface, outside, model, stream }, decode, true);
+  return model;
 }
 
 /** Far longer than any name: the name is a part of the call's record. */

@@ -9,6 +9,7 @@ import { mayHaveReferences } from "./references.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
 import { addRequiredMembers } from "./required-members.ts";
 import { decodeResponse, encodeResponse } from "./response.ts";
+import { serverTools } from "./servers/server-tools.ts";
 import { decodeStream, encodeStream } from "./stream.ts";
 import { decodeUsage } from "./usage.ts";
 
@@ -36,6 +37,7 @@ export const openaiResponses: WireDialect = {
     mayHaveReferences,
     itemFromText: (text) => `{"role":"user","content":${text}}`,
   },
+  serverTools,
   decodeRequest,
   encodeRequest: withFittedTools(TOOLS, encodeRequest),
   decodeMessages,

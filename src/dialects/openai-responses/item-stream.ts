@@ -14,6 +14,7 @@ import { decodePart } from "./blocks.ts";
 import { encodeAnnotations, PartCitations } from "./citations.ts";
 import { continuesMessage, itemIdFor, encodeOpenItem, encodeOutputItem, encodeOutputPart, ownIdOf } from "./items.ts";
 import { decodeMessage, PARAGRAPH } from "./messages.ts";
+import { listServerEvents } from "./servers/server-events.ts";
 import { withText } from "./text.ts";
 import { addMissing, extendCall, identifyCall, isCallItem, isIdentified } from "./tool-calls.ts";
 
@@ -340,8 +341,11 @@ export class ItemWriter {
         const { name } = block;
         return this.#emit("response.function_call_arguments.done", { ...this.#position(), name, arguments: fullText });
       }
-      case "media":
       case "opaque":
+        return listServerEvents(block)
+          .map(([type, members]) => this.#emit(type, { ...this.#position(), ...members }))
+          .join("");
+      case "media":
       case "tool_result":
         return "";
     }

@@ -5,6 +5,7 @@ import { toSafeId } from "../dialect.ts";
 import { encodeLogprobs } from "../openai/logprobs.ts";
 import { UNKNOWN_PART } from "./blocks.ts";
 import { encodeAnnotations } from "./citations.ts";
+import { toOpenServerItem } from "./servers/server-events.ts";
 import { callTypeOf, encodeOpenCall, encodeToolCall } from "./tool-calls.ts";
 
 const dialect = "openai-responses";
@@ -24,7 +25,8 @@ export function pairOutput(messages: readonly Message[], responseId: string): { 
       continue;
     }
     for (const blocks of groupParts(message.blocks.flatMap(toOutputBlocks))) {
-      const item = encodeOutputItem(itemIdFor(blocks[0]!, responseId, pairs.length), blocks);
+      const id = ownIdOf(blocks[0]!) ?? itemIdFor(blocks[0]!, responseId, pairs.length);
+      const item = encodeOutputItem(id, blocks);
       pairs.push({ item, message: { role: "assistant", blocks } });
     }
   }
@@ -104,7 +106,8 @@ export function encodeOpenItem(id: string, block: Block): JsonObject {
     case "text":
     case "tool_result": {
       const message = { id, type: "message", status, role: "assistant", content: [] };
-      return isPart(block) ? message : (nativeOf(block) ?? message);
+      const item = nativeOf(block);
+      return isPart(block) || item === undefined ? message : toOpenServerItem(item);
     }
   }
 }

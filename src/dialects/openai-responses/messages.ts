@@ -1,4 +1,4 @@
-import { sealOf } from "../../canonical/carried.ts";
+import { CARRIED_SEAL, sealOf } from "../../canonical/carried.ts";
 import { editItem, readNativeItem, readNativeMessage } from "../../canonical/native.ts";
 import type { Block, Loss, Message, Part, Role } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
@@ -8,6 +8,7 @@ import { authorOf, findHostedCalls } from "./authors.ts";
 import * as blocks from "./blocks.ts";
 import { expandSummary } from "./compaction.ts";
 import { isReference, ITEM_REFERENCE } from "./references.ts";
+import { isOfGateway } from "./servers/server-tools.ts";
 import {
   callTypeOf,
   decodeToolCall,
@@ -60,7 +61,7 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
 export function decodeMessage(original: Json, seal?: string, hostedCalls?: ReadonlySet<string>): Message {
   const item = expandSummary(original);
   if (!isObject(item)) return { role: "user", blocks: [], native: { dialect, item } };
-  const native = { dialect, item, ...sealOf(item, isSealed, seal) } as const;
+  const native = { dialect, item, ...(isOfGateway(item) ? OF_CLIENT : sealOf(item, isSealed, seal)) } as const;
   if (isReference(item))
     return { role: "assistant", blocks: [{ kind: "opaque", label: ITEM_REFERENCE, native }], native };
   switch (item.type ?? "message") {
@@ -86,6 +87,9 @@ export function decodeMessage(original: Json, seal?: string, hostedCalls?: Reado
     }
   }
 }
+
+/** What only the gateway can read is not sent, and is listed as its client has sent it. */
+const OF_CLIENT = { seal: CARRIED_SEAL };
 
 /** `customIds`: ids of the calls of custom tools, whose outputs have a type of their own. */
 type MessageTarget = { target: EncodeTarget; customIds: ReadonlySet<string> };

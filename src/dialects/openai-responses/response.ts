@@ -1,5 +1,5 @@
 import { GatewayError } from "../../canonical/error.ts";
-import type { Block, Finish, ModelRequest, ModelResponse, Native, Usage } from "../../canonical/types.ts";
+import type { Block, Finish, ModelResponse, Native, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { AnswerCalls } from "../answer-calls.ts";
 import { type ReplyContext } from "../dialect.ts";
@@ -7,6 +7,7 @@ import { findErrorBody } from "../error-body.ts";
 import { decodeStreamError } from "../openai/errors.ts";
 import { encodeOutput, responseIdOf } from "./items.ts";
 import { decodeMessage } from "./messages.ts";
+import { echoRequest, readConversationPosition } from "./required-members.ts";
 import { identifyCall } from "./tool-calls.ts";
 import { decodeUsage, encodeUsage } from "./usage.ts";
 
@@ -138,58 +139,3 @@ export function incompleteReason({ reason }: Finish, output: readonly JsonObject
   );
   return reason === "content_filter" || (reason === "refusal" && !hasRefusalPart) ? "content_filter" : undefined;
 }
-
-/**
- * The members of the request that a response repeats (API reference, "The response object"). The request came
- * over this wire, so its body has them in the right form.
- */
-export function echoRequest(request: ModelRequest | undefined): JsonObject {
-  const body = bodyOf(request);
-  const echoed = Object.entries(DEFAULTS).map(([member, value]) => [member, body[member] ?? value]);
-  const tools = Array.isArray(body.tools) ? body.tools.map(echoTool) : [];
-  const text = { format: { type: "text" }, ...(isObject(body.text) ? body.text : {}) };
-  const reasoning = { effort: null, summary: null, ...(isObject(body.reasoning) ? body.reasoning : {}) };
-  return { ...Object.fromEntries(echoed), tools, text, reasoning };
-}
-
-/**
- * Members that connect a response with its conversation. They come from the request: a provider that received
- * the whole context does not have them.
- */
-export function readConversationPosition(request: ModelRequest | undefined): JsonObject {
-  const { previous_response_id: previous, conversation, background } = bodyOf(request);
-  return {
-    ...(previous != null && { previous_response_id: previous }),
-    ...(conversation != null && { conversation: isObject(conversation) ? conversation : { id: conversation } }),
-    ...(background === true && { background }),
-  };
-}
-
-const bodyOf = (request: ModelRequest | undefined): JsonObject =>
-  request?.rest?.dialect === dialect && isObject(request.rest.item) ? request.rest.item : {};
-
-/** Defaults of the API for members that the request does not set (API reference, Responses: create). */
-const DEFAULTS: JsonObject = {
-  instructions: null,
-  previous_response_id: null,
-  tool_choice: "auto",
-  parallel_tool_calls: true,
-  truncation: "disabled",
-  temperature: 1,
-  top_p: 1,
-  presence_penalty: 0,
-  frequency_penalty: 0,
-  top_logprobs: 0,
-  max_output_tokens: null,
-  max_tool_calls: null,
-  store: true,
-  background: false,
-  service_tier: "default",
-  metadata: {},
-  safety_identifier: null,
-  prompt_cache_key: null,
-};
-
-/** The API returns functions with all optional members. */
-const echoTool = (tool: Json): Json =>
-  isObject(tool) && tool.type === "function" ? { description: null, parameters: null, strict: true, ...tool } : tool;

@@ -1,4 +1,5 @@
 import { invalid } from "../../canonical/error.ts";
+import type { NamedServer } from "../../dialects/server-tools.ts";
 import type { Caller } from "../../keys/caller.ts";
 import type { Turn } from "../../session/turns.ts";
 import type { ParsedRequest, RequestText } from "../../surfaces/request.ts";
@@ -6,8 +7,11 @@ import { storesContent } from "../../surfaces/rhone.ts";
 import type { Call, CallHost } from "../call/call.ts";
 import type { SessionCallStore } from "./call-store.ts";
 
-/** A call whose tools the gateway executes, before it may start. `harness`: of its organisation, where it names none. */
-export type ToolCallRequest = { request: ParsedRequest; caller: Caller; harness: string | undefined };
+/** What the gateway executes for a call beside what its `rhone` object names. `harness`: of its organisation, where it names none. */
+export type FoundTools = { harness: string | undefined; servers: readonly NamedServer[] };
+
+/** A call whose tools the gateway executes, before it may start. */
+export type ToolCallRequest = FoundTools & { request: ParsedRequest; caller: Caller };
 
 /**
  * Where a call runs in its session. `isNew`: it creates the session; `isSideBranch`: another call has the lease. `findParent`: as in
@@ -31,11 +35,9 @@ export type CallRuns = {
   prepare: (requested: ToolCallRequest) => Promise<AnswerCall>;
 };
 
-/** Whether the gateway executes tools for a call. `harness`: of its organisation. */
-export const hasServerTools = (
-  { rhone: { harness, tools } }: Pick<RequestText, "rhone">,
-  ofOrganization: string | undefined,
-): boolean => harness !== undefined || tools !== undefined || ofOrganization !== undefined;
+/** Whether the gateway executes tools for a call. */
+export const hasServerTools = ({ rhone: { harness, tools } }: Pick<RequestText, "rhone">, found: FoundTools): boolean =>
+  harness !== undefined || tools !== undefined || found.harness !== undefined || found.servers.length > 0;
 
 /** Throws `request.invalid` for what a call with such tools cannot have in this version. */
 export function requireRunnable(request: ParsedRequest, { response }: Pick<Call, "response">): void {

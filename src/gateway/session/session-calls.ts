@@ -16,9 +16,17 @@ import { findStoredItems } from "../responses/stored-items.ts";
 import { warmUp } from "../responses/warm-up.ts";
 import type { CallShield } from "../shield/call-shield.ts";
 import { screenText } from "../shield/screen-text.ts";
-import { type AnswerCall, type CallRuns, hasServerTools, requireRunnable, type SessionHost } from "./call-runs.ts";
+import {
+  type AnswerCall,
+  type CallRuns,
+  type FoundTools,
+  hasServerTools,
+  requireRunnable,
+  type SessionHost,
+} from "./call-runs.ts";
 import { type CallStoreServices, createCallStore } from "./call-store.ts";
 import { placeInConversation } from "./conversation-placement.ts";
+import { findNamedServers } from "./named-servers.ts";
 import { continueSession, type Placement } from "./placement.ts";
 import { deferRequest, parseSessionRequest, type ResentRequest } from "./resent-request.ts";
 import type { ModelServices } from "./services.ts";
@@ -84,6 +92,12 @@ export class SessionCalls {
     ]);
     if (!isNew) asOpenAiError(response, () => session.requireActive(org));
     const { requestText, shield } = await this.#readRequest(sessionCall, headers);
+    const servers = await findNamedServers(requestText, {
+      surface: SURFACES[received.surface],
+      outside: received.outside,
+      config: this.#services.models.router().config,
+      providers: () => providers,
+    });
     const resent = await this.#parse(requestText, sessionCall);
     const sessionId = isNew ? sessionCall.sessionId : session.row.id;
     const facts = { id, sessionId, caller, headers, annotate, createdAt, ...(response && { response }) };
@@ -95,16 +109,16 @@ export class SessionCalls {
       const running = newRunningCall({ isNew, providers, shield, isSideBranch: true, placement });
       return await this.#run({ ...call, conversation }, whole, running, { answer: generate });
     }
-    const answer = await this.#prepareAnswer(call, resent.request, harness);
+    const answer = await this.#prepareAnswer(call, resent.request, { harness, servers });
     return await this.#answerInTurn(sessionCall, call, { providers, shield, requestText, resent, answer });
   }
 
   /** How the call is answered: by one call of a model, or by a run that executes tools for it. */
-  async #prepareAnswer(call: Call, request: ParsedRequest, harness: string | undefined): Promise<AnswerCall> {
-    if (request.surface.id === "completions" || !hasServerTools(request, harness))
+  async #prepareAnswer(call: Call, request: ParsedRequest, found: FoundTools): Promise<AnswerCall> {
+    if (request.surface.id === "completions" || !hasServerTools(request, found))
       return call.response?.isWarmUp === true ? warmUp : generate;
     requireRunnable(request, call);
-    return await this.#services.runs.prepare({ request, caller: call.caller, harness });
+    return await this.#services.runs.prepare({ request, caller: call.caller, ...found });
   }
 
   /** Answers a call when it may run in its session: after those before it, or beside them. */

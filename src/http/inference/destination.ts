@@ -4,9 +4,9 @@ import { conversationNotFound, previousNotFound, readRequestedState } from "../.
 import { findResponseLocation } from "../../platform/response-index.ts";
 import { sessionObjectId, stubFor } from "../../platform/session-stubs.ts";
 import type { ResponseLocation } from "../../session/directory/response-index.ts";
-import type { SurfaceId } from "../../surfaces/index.ts";
-import type { RequestText } from "../../surfaces/request.ts";
-import { idPattern, objectIdIn, withPrefix } from "../../wire/id.ts";
+import { type SurfaceId, SURFACES } from "../../surfaces/index.ts";
+import { readOption, type RequestText } from "../../surfaces/request.ts";
+import { idPattern, objectIdIn, objectIdOfItem, withPrefix } from "../../wire/id.ts";
 
 /**
  * The session that a call goes to; `at` is absent if the call creates one. `sessionId` is derived from the object id
@@ -60,6 +60,22 @@ function objectIdOfParent(parent: string | undefined, env: Cloudflare.Env): stri
 }
 
 const HAS_OBJECT_ID = new Set(["turn", "call", "resp"]);
+
+/** The session that has the call about which a request decides: a client that sends its transcript again names no other. */
+export function locateDecision(
+  request: Pick<RequestText, "text" | "members">,
+  surface: SurfaceId,
+  env: Cloudflare.Env,
+): SessionDestination["at"] {
+  const { dialect } = SURFACES[surface];
+  const { layout, serverTools } = dialect;
+  if (serverTools?.mayDecide.test(request.text) !== true) return undefined;
+  const items = readOption(request, layout.items);
+  const decisions = Array.isArray(items) ? serverTools.readDecisions(dialect.decodeMessages(items)) : [];
+  const objectId = decisions.map(({ id }) => objectIdOfItem(id)).findLast((id) => id !== undefined);
+  if (objectId === undefined || stubFor(env.SESSIONS, objectId) === undefined) return undefined;
+  return { objectId, sessionId: `sess_${objectId}` };
+}
 
 /** Whether the call needs what the gateway stores, so that it cannot be stateless. */
 export const needsState = (response: ResponsesState | undefined): boolean =>

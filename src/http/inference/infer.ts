@@ -4,6 +4,7 @@ import { native } from "../../dialects/native/index.ts";
 import { generate } from "../../gateway/generation.ts";
 import { resolveReferences } from "../../gateway/responses/references.ts";
 import { hasServerTools } from "../../gateway/session/call-runs.ts";
+import { findNamedServers } from "../../gateway/session/named-servers.ts";
 import type { QueryJudge } from "../../gateway/shield/judge.ts";
 import { screenText } from "../../gateway/shield/screen-text.ts";
 import { requireSurface } from "../../keys/permissions.ts";
@@ -24,7 +25,7 @@ import { storesContent } from "../../surfaces/rhone.ts";
 import { newId } from "../../wire/id.ts";
 import { parseJson } from "../../wire/json.ts";
 import { requireOwnObject } from "../admission/client-token.ts";
-import { type SessionDestination, needsState, resolveDestination } from "./destination.ts";
+import { locateDecision, type SessionDestination, needsState, resolveDestination } from "./destination.ts";
 import {
   conversationOf,
   type DecidedCall,
@@ -70,12 +71,11 @@ export async function inferText(inference: TextInference): Promise<Response> {
   const { text, headers, outside = {}, createdAt } = body;
   const members = withKeyDefaults(readMembers(text, headers, SURFACES[surface]), caller, outside);
   const sources = { headers, env, org: caller.org, ...(unstored && { unstored }) };
-  const takesTools = inference.isOwn !== true && surface !== "completions";
-  const [{ at, response: requested }, harness] = await Promise.all([
+  const [{ at: named, response: requested }, isRun] = await Promise.all([
     resolveDestination(members, surface, sources),
-    takesTools ? findDefaultHarness(env, caller, (work) => inference.ctx.waitUntil(work)) : undefined,
+    isAnsweredByRun(members, inference),
   ]);
-  const isRun = takesTools && hasServerTools(members, harness);
+  const at = named ?? (isRun ? locateDecision(members, surface, env) : undefined);
   if (isRun && members.rhone.context_mode === "stateless") throw invalid("rhone.context_mode", STATEFUL);
   const response = requested && { ...requested, stored: requested.stored && storesContent(members.rhone) };
   requireOwnObject(caller, at?.objectId, env);
@@ -85,6 +85,25 @@ export async function inferText(inference: TextInference): Promise<Response> {
   const decided = { inference, members, facts, isRun, create: readFlag(headers, "x-rhone-session-create") };
   const answer = conversation === undefined ? inferAt(at, decided) : inferInConversation(conversation, decided);
   return await outliveClient(answer, inference.ctx);
+}
+
+/** Whether the gateway executes tools for a call. */
+async function isAnsweredByRun(
+  members: RequestText,
+  { surface, caller, env, ctx, isOwn, body: { outside = {} } }: TextInference,
+): Promise<boolean> {
+  if (isOwn === true || surface === "completions") return false;
+  const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
+  const [harness, servers] = await Promise.all([
+    findDefaultHarness(env, caller, waitUntil),
+    findNamedServers(members, {
+      surface: SURFACES[surface],
+      outside,
+      config: getIsolateRouter(env).config,
+      providers: () => providersFor(env, caller.org, waitUntil),
+    }),
+  ]);
+  return hasServerTools(members, { harness, servers });
 }
 
 /** Handles a call of the session that it names, or else of a new one. */

@@ -1,21 +1,27 @@
 import type { ToolCall } from "../../canonical/types.ts";
+import type { ClientDecision } from "../../dialects/server-tools.ts";
 import { decodeItems } from "../../session/history/decode.ts";
 import { inline } from "../../session/large-strings.ts";
 import type { Turn } from "../../session/turns.ts";
 import { planBatch, toolCallsOf } from "../batch.ts";
+import { settleExecution } from "../call-results.ts";
 import type { RunEngine } from "../run-engine.ts";
 import type { RunDefinition } from "../state/definition.ts";
 import { type Execution, type Run, type Step, stepIdOf } from "../state/run.ts";
+import type { RunTool } from "../state/tool.ts";
 import { isOwnCall } from "../steps/merge-replies.ts";
+import { approvalIdOf } from "../steps/shown-calls.ts";
 import { findStepOf } from "../stored-results.ts";
 
-/** Calls that a run has left to the next one, since its last reply calls tools of its client as well. `step`: which has made them. */
-type HeldCalls = { run: Run; step: Step; calls: readonly ToolCall[] };
+/**
+ * Calls that a run has left to the next one: its last reply calls tools of its client as well, or waits for the client's approval.
+ * `step`: which has made them.
+ */
+type HeldCalls = { run: Run; step: Step; definition: RunDefinition; calls: readonly ToolCall[] };
 
 /** Those behind a turn, which no other run makes. */
 export async function findHeldCalls(turn: Turn, engine: RunEngine): Promise<HeldCalls | undefined> {
   const { store, state } = engine.services;
-
   const step = findStepOf(turn, { sql: state.sql, store });
   const run = step && store.find("run", step.run);
   if (run === undefined || run.leftTo !== undefined) return undefined;
@@ -25,24 +31,26 @@ export async function findHeldCalls(turn: Turn, engine: RunEngine): Promise<Held
   const messages = [...decodeItems(await inline(turn.output, state.blobs))];
   const isOwn = isOwnCall(definition, definition.client);
   const calls = toolCallsOf({ messages }).filter((call) => isOwn(call) && !made.has(call.id));
-  return calls.length === 0 ? undefined : { run, step: step!, calls };
+  return calls.length === 0 ? undefined : { run, step: step!, definition, calls };
 }
+
+/** How a run goes on with them. `decisions`: those of the client. */
+type Taking = {
+  definition: RunDefinition;
+  decisions: readonly ClientDecision[];
+  now: number;
+  objectId: string;
+};
 
 /** The batch with which a run starts that makes them: it decides about them as about any other. */
 export function planHeldCalls(
   run: Run,
-  { calls, step: { call, turnId } }: HeldCalls,
-  { definition, now, objectId }: { definition: RunDefinition; now: number; objectId: string },
+  held: HeldCalls,
+  { decisions, ...taking }: Taking,
 ): { step: Step; executions: Execution[] } {
-  const batch = planBatch(run, calls, {
-    definition,
-    step: 0,
-    earlier: [],
-    isApproved: () => false,
-    now,
-    objectId,
-    refusal: undefined,
-  });
+  const { call, turnId } = held.step;
+  const context = { ...taking, step: 0, earlier: [], isApproved: () => false, refusal: undefined };
+  const { executions } = planBatch(run, held.calls, context);
   const step: Step = {
     id: stepIdOf(run.id, 0),
     run: run.id,
@@ -52,5 +60,33 @@ export function planHeldCalls(
     ...(call !== undefined && { call }),
     ...(turnId !== undefined && { turnId }),
   };
-  return { step, executions: batch.executions };
+  const decide = (execution: Execution, place: number): Execution => {
+    if (execution.status !== "awaiting_approval") return execution;
+    const approval = approvalIdOf(held.run, held.calls[place]!, held.definition);
+    const decision = decisions.find(({ id }) => id === approval);
+    const problem = findProblem(execution, decision, [held.definition, taking.definition]);
+    if (problem === undefined) return { ...execution, status: "ready", ...(approval !== undefined && { approval }) };
+    return settleExecution(execution, { status: "denied", text: problem, isError: true }, taking.now);
+  };
+  return { step, executions: executions.map(decide) };
+}
+
+/** Why a call that needs the client's approval is not made, as the model is shown it. `definitions`: of the run whose client has
+ * approved it, and of the one at hand. */
+function findProblem(
+  { name }: Execution,
+  decision: ClientDecision | undefined,
+  definitions: readonly [RunDefinition, RunDefinition],
+): string | undefined {
+  if (decision === undefined) return "This call was not made: nobody has approved it.";
+  const reason = decision.reason === undefined ? "" : ` (${decision.reason})`;
+  if (!decision.approves) return `This call was not made: it was not approved${reason}.`;
+  const [before, now] = definitions.map((definition) => describe(name, definition));
+  return before === now ? undefined : "This call was not made: its tool has changed since its approval was asked for.";
+}
+
+/** All that an approval of a tool is about. */
+function describe(name: string, { tools, servers = {} }: RunDefinition): string {
+  const { policy: _, isBrought: __, ...tool }: Partial<RunTool> = tools.find((one) => one.name === name) ?? {};
+  return JSON.stringify([tool, "server" in tool && servers[tool.server]?.url]);
 }

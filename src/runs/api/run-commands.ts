@@ -2,7 +2,7 @@ import type { z } from "zod";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { Caller } from "../../keys/caller.ts";
 import type { Json } from "../../wire/json.ts";
-import { settleExecution, toScreened } from "../batch.ts";
+import { settleExecution, toScreened } from "../call-results.ts";
 import type { RunEngine } from "../run-engine.ts";
 import { mayGoOn } from "../run-gates.ts";
 import { toCompleted } from "../run-views.ts";

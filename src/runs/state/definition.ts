@@ -91,7 +91,8 @@ export type RunParts = Omit<GivenRun, "harness" | "tools"> & {
 
 /**
  * The request of the call that a run answers. `text`: behind the shield, without its messages; `systems`: the leading system messages,
- * each as JSON text. `hasTools`: it has tools that its client executes. `isChained`: as in `TurnInput`.
+ * each as JSON text. `hasTools`: it has tools that its client executes. `named`: the servers that it names as tools; `listed`: those of them
+ * whose tools the answer lists. `isChained`: as in `TurnInput`.
  */
 export type AnsweredRequest = {
   surface: SurfaceId;
@@ -100,6 +101,8 @@ export type AnsweredRequest = {
   text: string;
   systems: string[];
   hasTools: boolean;
+  named?: string[];
+  listed?: string[];
   isChained?: true;
 };
 

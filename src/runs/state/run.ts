@@ -166,6 +166,8 @@ export type Execution = {
   digest: string;
   status: ExecutionStatus;
   attempt: number;
+  /** The id of the request with which the client of a call has approved it. */
+  approval?: string;
   /** The arguments that a person has put in the place of the model's, as the model is shown them. */
   edited?: string;
   result?: string;

@@ -1,4 +1,4 @@
-import type { ToolChoice } from "../../canonical/types.ts";
+import type { Tool, ToolChoice } from "../../canonical/types.ts";
 import { native } from "../../dialects/native/index.ts";
 import { extendRequest } from "../../surfaces/extend-request.ts";
 import { SURFACES } from "../../surfaces/index.ts";
@@ -11,10 +11,18 @@ import type { AnsweredRequest, RunDefinition } from "../state/definition.ts";
 import type { Run } from "../state/run.ts";
 import { toModelTool } from "../state/tool.ts";
 
-/** The request of a call as the run that answers it stores it: without its messages, which the session has. */
-export function toAnsweredRequest(request: ParsedRequest, headers: Headers, isChained: boolean): AnsweredRequest {
+/**
+ * The request of a call as the run that answers it stores it: without its messages, which the session has. `labels`: of the servers that
+ * it names as tools. A client that goes on from an answer has the lists of their tools already.
+ */
+export function toAnsweredRequest(
+  request: ParsedRequest,
+  headers: Headers,
+  { isChained, labels }: { isChained: boolean; labels: string[] },
+): AnsweredRequest {
   const { text, members, surface, outside, items, systemCount } = request;
   const { layout } = surface.dialect;
+  const known = surface.dialect.serverTools?.findListed(request.messages) ?? [];
   const alias = layout.itemsAlias === undefined ? [] : [layout.itemsAlias];
   return {
     surface: surface.id as AnsweredRequest["surface"],
@@ -22,9 +30,16 @@ export function toAnsweredRequest(request: ParsedRequest, headers: Headers, isCh
     headers: [...headers],
     text: editMembers(text, members, [...alias, "rhone"], [[layout.items, "[]"]]),
     systems: items.slice(0, systemCount),
-    hasTools: (request.request.tools ?? []).length > 0,
+    hasTools: (request.request.tools ?? []).some((tool) => !isNamed(tool, request, labels)),
+    ...(labels.length > 0 && { named: labels, listed: isChained ? [] : labels.filter((one) => !known.includes(one)) }),
     ...(isChained && { isChained }),
   };
+}
+
+/** Whether a tool of a request is a server that the gateway calls. */
+function isNamed(tool: Tool, { surface }: ParsedRequest, labels: readonly string[] = []): boolean {
+  const label = surface.dialect.serverTools?.labelOf(tool);
+  return label !== undefined && labels.includes(label);
 }
 
 /** The text of a later step: the client's request with the results of the step before, as its wire has them. */
@@ -47,24 +62,39 @@ const NO_HEADERS = new Headers();
 /** The request of a step with the tools of the run. In a last step the model has to answer; from the second on, it may. */
 export function extendStep(
   request: ParsedRequest,
-  { tools, limits, call }: RunDefinition,
-  { isLast, isFirst }: { isLast: boolean; isFirst: boolean },
+  definition: RunDefinition,
+  step: { isLast: boolean; isFirst: boolean },
 ): ParsedRequest {
+  const { tools, limits, call, client } = definition;
   const ofRun = typeof call.instructions === "string" ? { instructions: call.instructions } : {};
-  if (tools.length === 0) return extendRequest(request, { tools: [], ...ofRun });
+  const omits = (tool: Tool): boolean => isNamed(tool, request, client!.named);
+  if (tools.length === 0) return extendRequest(request, { tools: [], omits, ...ofRun });
   const own = request.request;
-  const isForced = own.toolChoice?.mode === "required" || own.toolChoice?.mode === "tool";
-  const toolChoice: ToolChoice | undefined = isLast
-    ? { mode: "none" }
-    : isForced && !isFirst
-      ? { mode: "auto" }
-      : own.toolChoice;
+  const toolChoice = chooseTool(request, definition, step);
   const parallelTools = limits.parallel_tools ? own.parallelTools : false;
   const isChanged = toolChoice !== own.toolChoice || parallelTools !== own.parallelTools;
   const choices = { ...(toolChoice && { toolChoice }), ...(parallelTools !== undefined && { parallelTools }) };
   return extendRequest(request, {
     tools: native.decodeRequest({ input: "-", tools: tools.map(toModelTool) }).tools!,
+    omits,
     ...(isChanged && choices),
     ...ofRun,
   });
+}
+
+function chooseTool(
+  { request: { toolChoice }, surface, body }: ParsedRequest,
+  { tools, client }: RunDefinition,
+  { isLast, isFirst }: { isLast: boolean; isFirst: boolean },
+): ToolChoice | undefined {
+  if (isLast) return { mode: "none" };
+  if (toolChoice?.mode !== "required" && toolChoice?.mode !== "tool") return toolChoice;
+  if (!isFirst) return { mode: "auto" };
+  const chosen = surface.dialect.serverTools?.readChoice(body.tool_choice);
+  if (chosen === undefined || client!.named?.includes(chosen.server) !== true) return toolChoice;
+  const ofServer = tools.filter((tool) => tool.type === "mcp" && tool.server === chosen.server);
+  const one = ofServer.find((tool) => "tool" in tool && tool.tool === chosen.tool);
+  return one === undefined
+    ? { mode: "required", among: ofServer.map(({ name }) => name) }
+    : { mode: "tool", name: one.name };
 }

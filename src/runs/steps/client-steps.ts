@@ -1,26 +1,23 @@
 import { GatewayError } from "../../canonical/error.ts";
 import { hashInput, hashReply, ROOT } from "../../canonical/turn-hash.ts";
-import type { ModelResponse, ToolCall } from "../../canonical/types.ts";
+import type { ModelResponse, Opaque, ToolCall } from "../../canonical/types.ts";
 import type { Call } from "../../gateway/call/call.ts";
 import { CANCELLED } from "../../gateway/call/stream-errors.ts";
 import type { SessionHost } from "../../gateway/session/call-runs.ts";
-import { continueSession } from "../../gateway/session/placement.ts";
-import { screenText } from "../../gateway/shield/screen-text.ts";
 import { toTurn } from "../../session/context.ts";
-import { decodeItems } from "../../session/history/decode.ts";
-import { inlineAll } from "../../session/large-strings.ts";
 import type { CompletedTurn } from "../../session/session.ts";
 import { hasTurn, type Turn } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
-import { SURFACES } from "../../surfaces/index.ts";
-import { type ParsedRequest, parseRequest } from "../../surfaces/request.ts";
+import type { ParsedRequest } from "../../surfaces/request.ts";
 import { newId } from "../../wire/id.ts";
 import type { RunDefinition } from "../state/definition.ts";
-import { hasEnded, lastTurnOf, movesHead, type Run } from "../state/run.ts";
-import { extendStep, toStepText } from "./answered-request.ts";
-import { gapOf, isOwnCall, mergeReplies, type MergeOptions } from "./merge-replies.ts";
+import { type Execution, hasEnded, lastTurnOf, type Run } from "../state/run.ts";
+import { AnswerSoFar } from "./answer-so-far.ts";
+import { extendStep } from "./answered-request.ts";
+import { prepareLaterStep } from "./later-step.ts";
+import { mergingOf, type MergeOptions } from "./merge-replies.ts";
 import type { MergedAnswer } from "./merged-answer.ts";
-import type { ModelCallServices, NextStep, StepCall, StepForm, StepReply } from "./step-form.ts";
+import type { NextStep, StepCall, StepForm, StepReply, StepServices } from "./step-form.ts";
 
 /** The client's call while it waits. `request`: as the client has sent it. */
 export type WaitingCall = { call: Call; request: ParsedRequest; host: SessionHost; answer: MergedAnswer };
@@ -32,21 +29,35 @@ export type WaitingCall = { call: Call; request: ParsedRequest; host: SessionHos
 export class ClientSteps implements StepForm {
   readonly #run: Run;
   readonly #definition: RunDefinition;
-  readonly #services: ModelCallServices;
+  readonly #services: StepServices;
   readonly #waiting: WaitingCall | undefined;
   readonly #merging: MergeOptions;
-  /** The answers of the steps so far; undefined: they are in the session only. */
-  #replies: ModelResponse[] | undefined;
+  /** Undefined: it is in the session only. */
+  #soFar: AnswerSoFar | undefined;
+  /** Calls of the last reply that need the client's approval. */
+  #unapproved: readonly Execution[] = [];
+  #approvals: readonly Opaque[] = [];
   #last: CallRecord | undefined;
 
   /** `waiting`: absent after a restart, as its client has lost its connection. */
-  constructor(run: Run, definition: RunDefinition, services: ModelCallServices, waiting?: WaitingCall) {
+  constructor(run: Run, definition: RunDefinition, services: StepServices, waiting?: WaitingCall) {
     this.#run = run;
     this.#definition = definition;
     this.#services = services;
     this.#waiting = waiting;
     this.#merging = mergingOf(definition);
-    if (waiting !== undefined) this.#replies = [];
+    if (waiting === undefined) return;
+    this.#soFar = new AnswerSoFar(run, definition, services);
+    waiting.answer.insert(this.#soFar.opening);
+  }
+
+  showResults(executions: readonly Execution[]): void {
+    const shown = this.#soFar?.showResults(executions) ?? [];
+    this.#waiting?.answer.insert(shown);
+  }
+
+  asksFor(executions: readonly Execution[]): void {
+    this.#unapproved = executions;
   }
 
   get isInCall(): boolean {
@@ -58,8 +69,11 @@ export class ClientSteps implements StepForm {
   }
 
   async prepare(next: NextStep): Promise<StepCall> {
-    this.#replies ??= await this.#readReplies();
-    return this.#run.at === undefined ? this.#prepareFirst(next) : await this.#prepareNext(this.#run.at, next);
+    this.#soFar ??= await AnswerSoFar.read(this.#run, this.#definition, this.#services);
+    if (this.#run.at === undefined) return this.#prepareFirst(next);
+    const parts = { run: this.#run, definition: this.#definition, parent: this.#run.at };
+    const { host, answer } = this.#waiting ?? {};
+    return await prepareLaterStep(parts, next, { isSideBranch: host?.isSideBranch, receiver: answer }, this.#services);
   }
 
   #prepareFirst({ isLast }: NextStep): StepCall {
@@ -76,66 +90,13 @@ export class ClientSteps implements StepForm {
     };
   }
 
-  async #prepareNext(parent: string, { caller, isLast }: NextStep): Promise<StepCall> {
-    const { state, models, lifetime } = this.#services;
-    const { surface: id, outside, headers, isChained } = this.#definition.client!;
-    const surface = SURFACES[id];
-    const text = toStepText(this.#definition, this.#run, parent);
-    const shield = await models.shield(caller, text.rhone.safety);
-    const request = parseRequest(screenText(text, shield), surface, outside);
-    const isSideBranch = this.#waiting?.host.isSideBranch ?? !movesHead(this.#run, state.session.row.head);
-    const placement = continueSession(state, { request }, { response: undefined, isSideBranch });
-    const createdAt = lifetime.now();
-    return {
-      call: {
-        id: newId("call", createdAt, state.objectId),
-        sessionId: state.session.row.id,
-        caller,
-        headers: new Headers(headers),
-        annotate: false,
-        createdAt,
-        contextMode: "stateful",
-        runId: this.#run.id,
-      },
-      request: extendStep(request, this.#definition, { isLast, isFirst: false }),
-      shield,
-      start: async (input, given) => {
-        const ofTurn = (): ReturnType<typeof input> => ({ ...input(), ...(isChained && { isChained }) });
-        const { context, started } = await placement.place(ofTurn, given);
-        state.session.start(started);
-        shield?.storeValues();
-        return { ...context, losses: request.losses };
-      },
-      receiver: this.#waiting?.answer ?? UNREAD,
-    };
-  }
-
-  /** The answers of the steps that a restart has left in the session. */
-  async #readReplies(): Promise<ModelResponse[]> {
-    const { session, blobs } = this.#services.state;
-    const { at, turns } = this.#run;
-    if (at === undefined) return [];
-    const outputs = session
-      .pathOf(at)
-      .slice(-turns)
-      .map(({ output }) => output);
-    const whole = await inlineAll(outputs, blobs);
-    return whole.map((items) => ({
-      id: "",
-      model: "",
-      messages: [...decodeItems(items)],
-      finish: { reason: "tool_calls" },
-      usage: {},
-    }));
-  }
-
   onFailure(record: CallRecord): void {
     this.#last = record;
   }
 
   toTurn({ record, completed, answer }: StepReply): Turn {
     this.#noteInput(completed);
-    this.#replies!.push(answer.response);
+    this.#soFar!.addReply(answer.response);
     this.#last = record;
     const isFirst = record.id === this.#run.clientCall;
     const id = isFirst ? { id: newId("turn", record.endedAt, this.#services.state.objectId) } : {};
@@ -150,10 +111,11 @@ export class ClientSteps implements StepForm {
   async commit({ record, completed, answer }: StepReply, also: () => void): Promise<void> {
     this.#noteInput(completed);
     const { response } = answer;
-    this.#replies!.push(response);
+    this.#soFar!.addReply(response);
+    this.#approvals = this.#soFar!.showApprovals(this.#unapproved);
     this.#last = record;
-    const merged = mergeReplies(this.#replies!, this.#merging);
-    const isSeenAsMade = this.#replies!.length === 1 && !response.messages.some((one) => this.#hidesIn(one));
+    const { merged } = this.#soFar!;
+    const isSeenAsMade = this.#run.turns === 1 && !response.messages.some((one) => this.#hidesIn(one));
     const turn = isSeenAsMade ? completed : { ...completed, as: this.#toAlias(merged) };
     const ofTurn = { ...record, turnId: lastTurnOf(this.#run)! };
     if (this.#waiting === undefined) return void this.#services.state.session.commit(ofTurn, turn, undefined, also);
@@ -172,8 +134,8 @@ export class ClientSteps implements StepForm {
   }
 
   get lastTurn(): StepForm["lastTurn"] {
-    if (!this.#endsWithAnswer || this.#replies === undefined || this.#replies.length === 0) return undefined;
-    return this.#toAlias(mergeReplies(this.#replies, this.#merging));
+    if (!this.#endsWithAnswer || this.#soFar === undefined || this.#run.turns === 0) return undefined;
+    return this.#toAlias(this.#soFar.merged);
   }
 
   /** Whether the run has ended with what its client gets as an answer. */
@@ -186,6 +148,7 @@ export class ClientSteps implements StepForm {
     if (this.#waiting === undefined) return;
     const { answer } = this.#waiting;
     const isAnswered = this.#endsWithAnswer && this.#last !== undefined && error === undefined;
+    if (isAnswered) answer.insert(this.#approvals);
     if (isAnswered) return await answer.end(this.#last!, this.#run.costMicros);
     const cause = error ?? toEndError(this.#run);
     try {
@@ -203,11 +166,6 @@ export class ClientSteps implements StepForm {
   }
 }
 
-export const mergingOf = (definition: RunDefinition): MergeOptions => ({
-  isHidden: isOwnCall(definition, definition.client!),
-  gap: gapOf(definition.client!),
-});
-
 /** Why a run without an error has no answer. */
 function toEndError(run: Run): GatewayError {
   if (!hasEnded(run) || run.status === "cancelled") return CANCELLED;
@@ -215,6 +173,3 @@ function toEndError(run: Run): GatewayError {
     ? new GatewayError("provider.timeout", "the run's limit of time is reached (timeout_ms)")
     : new GatewayError("budget.exceeded", "the run's limit of cost is reached (max_cost_micros_usd)");
 }
-
-/** No client gets the answer. */
-const UNREAD = { push: (): void => {}, onRefused: (): void => {} };

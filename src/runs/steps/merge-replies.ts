@@ -1,6 +1,6 @@
 import { fold, unfold } from "../../canonical/accumulator.ts";
 import { StepMerger } from "../../canonical/step-merger.ts";
-import type { ModelResponse, StreamEvent, ToolCall } from "../../canonical/types.ts";
+import type { ModelResponse, Opaque, StreamEvent, ToolCall } from "../../canonical/types.ts";
 import type { AnsweredRequest, RunDefinition } from "../state/definition.ts";
 
 export type MergeOptions = ConstructorParameters<typeof StepMerger>[0];
@@ -17,10 +17,23 @@ export const isOwnCall =
 /** Texts of different steps are paragraphs; on Responses each is an item of its own. */
 export const gapOf = ({ surface }: Pick<AnsweredRequest, "surface">): string => (surface === "responses" ? "" : "\n\n");
 
-/** The answers of the steps of a run as the one that the client gets. */
-export function mergeReplies(replies: readonly ModelResponse[], merging: MergeOptions): ModelResponse {
+/** How the answers of a run's steps are merged. */
+export const mergingOf = (definition: RunDefinition): MergeOptions => ({
+  isHidden: isOwnCall(definition, definition.client!),
+  gap: gapOf(definition.client!),
+});
+
+/** The answer of a step, or what is shown of the calls of a batch. */
+export type MergedPart = { reply: ModelResponse } | { shown: readonly Opaque[] };
+
+/** The answers of the steps of a run, and what is shown between them, as the one answer that the client gets. */
+export function mergeParts(parts: readonly MergedPart[], merging: MergeOptions): ModelResponse {
   const merger = new StepMerger(merging);
-  const events = replies.flatMap((reply) => unfold(reply).flatMap((event) => merger.push(event)));
+  const events = parts.flatMap((part) =>
+    "shown" in part
+      ? part.shown.flatMap((block) => merger.insert(block))
+      : unfold(part.reply).flatMap((event) => merger.push(event)),
+  );
   return fold([...events, endOf(merger)]);
 }
 

@@ -1,7 +1,7 @@
 import { StreamAccumulator } from "../../canonical/accumulator.ts";
 import type { GatewayError } from "../../canonical/error.ts";
 import { StepMerger } from "../../canonical/step-merger.ts";
-import type { StreamEvent } from "../../canonical/types.ts";
+import type { Opaque, StreamEvent } from "../../canonical/types.ts";
 import type { ReplyContext } from "../../dialects/dialect.ts";
 import type { CallLog } from "../../gateway/call/call-log.ts";
 import type { Call } from "../../gateway/call/call.ts";
@@ -96,6 +96,11 @@ export class MergedAnswer implements StepReceiver {
 
   push(events: readonly StreamEvent[]): void {
     this.#show(events.flatMap((event) => this.#merger.push(event)));
+  }
+
+  /** Shows what is of no step, in front of the first, between two, or behind the last. */
+  insert(shown: readonly Opaque[]): void {
+    this.#show(shown.flatMap((block) => this.#merger.insert(block)));
   }
 
   onRefused(response: Response): void {

@@ -11,10 +11,17 @@ import type { Turn } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import type { RunDefinition } from "../state/definition.ts";
-import type { Run } from "../state/run.ts";
+import type { RunStore } from "../state/run-store.ts";
+import type { Execution, Run } from "../state/run.ts";
 
 /** What a run's calls use of its session's object. */
 export type ModelCallServices = { state: SessionState; models: ModelServices; lifetime: ObjectLifetime };
+
+/** What the steps of a run use. `restore`: as in `RunServices`. */
+export type StepServices = ModelCallServices & {
+  store: RunStore;
+  restore: (execution: Execution, run: Run) => string;
+};
 
 /**
  * What is known of a step before it is made. `isLast`: the model has to answer without tools. `isApproved`: a person lets pass
@@ -51,6 +58,10 @@ export interface StepForm {
   commit(reply: StepReply, also: () => void): Promise<void>;
   /** The id and the hashes of the turn with which the session gets the answer, where no turn of a model ends the run. */
   readonly lastTurn?: { id: string; hashes: TurnHashes } | undefined;
+  /** Shows the client the calls of a batch that has its results. */
+  showResults?(executions: readonly Execution[]): void;
+  /** The reply that is to be committed makes calls for which the client's approval is needed. */
+  asksFor?(executions: readonly Execution[]): void;
   /** The call of a step has failed, and is recorded. */
   onFailure?(record: CallRecord): void;
   /** The run has ended, or was stopped. `error`: why it has failed. */
@@ -58,4 +69,4 @@ export interface StepForm {
 }
 
 /** How a run goes on without a client that waits for its answer. */
-export type CreateForm = (run: Run, definition: RunDefinition, services: ModelCallServices) => StepForm;
+export type CreateForm = (run: Run, definition: RunDefinition, services: StepServices) => StepForm;

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { ModelResponse } from "../../../src/canonical/types.ts";
-import { isOwnCall, mergeReplies } from "../../../src/runs/steps/merge-replies.ts";
+import { isOwnCall, mergeParts } from "../../../src/runs/steps/merge-replies.ts";
 
 const TOOLS = { tools: [{ type: "native" as const, name: "time" as const }] };
 const call = (name: string, namespace?: string) =>
@@ -17,7 +17,7 @@ const reply = (blocks: ModelResponse["messages"][0]["blocks"], more: Partial<Mod
 it("an answer of one step has no envelope: on Responses that repeats the request with the gateway's tools", () => {
   const rest: ModelResponse["rest"] = { dialect: "openai-responses", item: { tools: [{ name: "time" }] } };
   const one = reply([{ kind: "text", text: "x" }]);
-  expect(mergeReplies([{ ...one, rest }], { isHidden: () => false, gap: "" })).toEqual(one);
+  expect(mergeParts([{ reply: { ...one, rest } }], { isHidden: () => false, gap: "" })).toEqual(one);
 });
 
 it("a call is the run's own by its name, unless the client has no tools that it could be of", () => {
@@ -30,7 +30,7 @@ it("the answers of several steps are one, with the usage of all and the end of t
   const isHidden = isOwnCall(TOOLS, { hasTools: false });
   const first = reply([{ kind: "text", text: "A" }, call("time")], { finish: { reason: "tool_calls" } });
   const second = reply([{ kind: "text", text: "B" }], { finish: { reason: "length" } });
-  expect(mergeReplies([first, second], { isHidden, gap: "\n\n" })).toMatchObject({
+  expect(mergeParts([{ reply: first }, { reply: second }], { isHidden, gap: "\n\n" })).toMatchObject({
     messages: [{ blocks: [{ text: "A" }] }, { blocks: [{ text: "\n\nB" }] }],
     finish: { reason: "length" },
     usage: { output: 2 },
