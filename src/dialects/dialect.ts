@@ -31,7 +31,7 @@ import type { ServerTools } from "./server-tools.ts";
 export interface WireDialect {
   readonly id: Dialect;
   readonly layout: BodyLayout;
-  /** Absent where a request cannot name servers whose tools are called for it. */
+  /** Absent where calls of servers' tools are neither named nor shown. */
   readonly serverTools?: ServerTools;
   /** The cache marks that a request can have. Absent: any number of them. */
   readonly markLimit?: MarkLimit;

@@ -3,8 +3,8 @@ import type { Json, JsonObject } from "../wire/json.ts";
 
 /**
  * A server of the Model Context Protocol that a request names as a tool. `at`: the member that does. `url`: absent if it is named by
- * its label only. `only`: the tools of the server that may be called. `approvals`: which calls need an approval, by patterns of
- * the tools' names, of which the first that matches decides.
+ * its label only. `only`: the tools of the server that may be called. `approvals`: which calls need an approval, or are
+ * not made, by patterns of the tools' names, of which the first that matches decides.
  */
 export type NamedServer = {
   label: string;
@@ -12,7 +12,7 @@ export type NamedServer = {
   url?: string;
   headers: Record<string, string>;
   only?: string[];
-  approvals: { tool: string; do: "allow" | "ask" }[];
+  approvals: { tool: string; do: "allow" | "ask" | "deny" }[];
 };
 
 /** A server as a request has it at `at`. `isLabelled`: it is named by its label only. */
@@ -44,24 +44,44 @@ export type ClientDecision = { id: string; approves: boolean; reason?: string };
 
 /** How a wire names servers of the Model Context Protocol, and shows the calls of their tools. */
 export interface ServerTools {
-  /** The members of a request's body that name servers. */
+  readonly naming?: ServerNaming;
+  readonly lists?: ToolLists;
+  readonly calls: {
+    /** Of the ids of calls. */
+    readonly prefix: string;
+    /** Whether the client of a request wants to see calls of servers that it does not name. */
+    areShown(body: JsonObject, headers: Headers): boolean;
+    show(call: ServerCall): Opaque[];
+  };
+  readonly approvals?: ClientApprovals;
+}
+
+/** Requests name servers. */
+type ServerNaming = {
+  /** The members of a request's body that do. */
   readonly members: readonly string[];
-  /** The servers that these members name. */
-  findServers(members: JsonObject): FoundServer[];
+  find(members: JsonObject): FoundServer[];
   /** Throws `request.invalid`, naming the field. */
-  readServer(found: FoundServer): NamedServer;
-  /** The label of the server that a tool of a request stands for. */
-  labelOf(tool: Tool): string | undefined;
+  read(found: FoundServer): NamedServer;
+  /** Whether a tool of a request stands for servers with these labels. */
+  isServer(tool: Tool, labels: readonly string[]): boolean;
   /** The server, and perhaps the tool of it, that the model has to call. */
-  readChoice(choice: Json | undefined): { server: string; tool?: string } | undefined;
+  readChoice?(choice: Json | undefined): { server: string; tool?: string } | undefined;
+};
+
+/** Answers start with the tools of the servers that the request names. */
+type ToolLists = {
+  readonly prefix: string;
+  show(list: ServerToolList): Opaque[];
   /** The labels of the servers whose tools are listed among messages. */
-  findListed(messages: readonly Message[]): string[];
+  find(messages: readonly Message[]): string[];
+};
+
+/** Clients approve calls. */
+type ClientApprovals = {
+  readonly prefix: string;
+  show(approval: ServerApproval): Opaque[];
   /** Whether the text of a request may have decisions. */
   readonly mayDecide: RegExp;
-  readDecisions(messages: readonly Message[]): ClientDecision[];
-  /** The prefixes of the ids of what is shown. */
-  readonly prefixes: Record<"list" | "call" | "approval", string>;
-  showList(list: ServerToolList): Opaque[];
-  showCall(call: ServerCall): Opaque[];
-  showApproval(approval: ServerApproval): Opaque[];
-}
+  read(messages: readonly Message[]): ClientDecision[];
+};

@@ -8,6 +8,7 @@ import type { RunDefinition } from "./state/definition.ts";
 import { judgeCall, type ToolVerdict } from "./state/policy.ts";
 import type { Execution, Run, RunCheckpoint } from "./state/run.ts";
 import { effectOf, namesOf, type RunTool, schemaOf } from "./state/tool.ts";
+import { canApprove } from "./steps/shown-calls.ts";
 import { readArguments } from "./tools/arguments.ts";
 
 /** Calls of one tool with the same arguments after which it is not run again, and after which its run ends. */
@@ -134,12 +135,10 @@ function judge(tool: RunTool, call: ToolCall, { policy, broughtPolicy = [] }: Ru
 }
 
 /** Why a call may not be made, as the model is shown it; undefined: it may, perhaps when a person lets it. */
-function findDenial({ do: what, approver }: ToolVerdict, tool: RunTool, { client }: RunDefinition): string | undefined {
+function findDenial({ do: what, approver }: ToolVerdict, tool: RunTool, definition: RunDefinition): string | undefined {
   if (what === "deny") return `The policy of this run does not allow this call of ${tool.name}.`;
-  if (what === "allow" || client === undefined) return undefined;
-  // A client that names a server as a tool can approve its calls.
-  const asksClient = approver === "any" && tool.type === "mcp" && client.named?.includes(tool.server) === true;
-  return asksClient ? undefined : UNATTENDED;
+  if (what === "allow" || definition.client === undefined) return undefined;
+  return approver === "any" && canApprove(definition, tool) ? undefined : UNATTENDED;
 }
 
 /** What a call that may be made waits for. */

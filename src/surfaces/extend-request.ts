@@ -30,9 +30,9 @@ export function extendRequest(
   const own = request.rest?.item;
   if (isObject(own)) {
     const members = encodeTools(extended, surface.dialect, Object.keys(choices).length > 0);
-    const { tools: _, ...others } = own;
-    const isEmptied = given.length > 0 && all.length === 0;
-    extended.rest = { ...request.rest!, item: { ...(isEmptied ? others : own), ...members } };
+    const named = given.some(omits) ? ["tools", ...(surface.dialect.serverTools?.naming?.members ?? [])] : [];
+    const others = Object.fromEntries(Object.entries(own).filter(([member]) => !named.includes(member)));
+    extended.rest = { ...request.rest!, item: { ...others, ...members } };
   }
   if (instructions !== undefined) extended.messages = [toSystem(instructions), ...request.messages];
   const addedBytes = Buffer.byteLength(JSON.stringify([instructions ?? "", tools]));
@@ -40,6 +40,9 @@ export function extendRequest(
 }
 
 const toSystem = (text: string): Message => ({ role: "system", blocks: [{ kind: "text", text }] });
+
+/** The members of a body that have tools. */
+const TOOL_MEMBERS = new Set(["tools", "mcp_servers"]);
 
 /** The members of a body with which a wire says which tools there are and which may be called. */
 const CHOICE_MEMBERS = new Set(["tool_choice", "parallel_tool_calls", "parallel_tools", "toolConfig"]);
@@ -53,7 +56,7 @@ function encodeTools(
   const request = { model: "", stream: false, messages: [MARKED], ...(tools && { tools }), ...members };
   const { value } = dialect.encodeRequest(request, { dialect: dialect.id, model: "" });
   return Object.fromEntries(
-    Object.entries(value).filter(([name]) => name === "tools" || (changesChoice && CHOICE_MEMBERS.has(name))),
+    Object.entries(value).filter(([name]) => TOOL_MEMBERS.has(name) || (changesChoice && CHOICE_MEMBERS.has(name))),
   );
 }
 

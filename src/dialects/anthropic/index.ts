@@ -7,6 +7,7 @@ import { MEMBERS } from "./members.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
 import { decodeResponse, encodeResponse } from "./response.ts";
+import { serverTools } from "./server-tools.ts";
 import { decodeStream, encodeStream } from "./stream.ts";
 import { decodeUsage } from "./usage.ts";
 
@@ -35,6 +36,7 @@ export const anthropic: WireDialect = {
   },
   markLimit: MARK_LIMIT,
   citesWholeTexts: true,
+  serverTools,
   decodeRequest,
   encodeRequest: withFittedTools(TOOLS, encodeRequest),
   decodeMessages,

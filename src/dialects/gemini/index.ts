@@ -7,6 +7,7 @@ import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
 import { decodeResponse, encodeResponse } from "./response.ts";
 import { decodeChunks, decodeStream, encodeStream } from "./stream.ts";
+import { serverTools } from "./tools.ts";
 import { decodeUsage } from "./usage.ts";
 
 /** The specification of the API has 64 characters; its later documentation has more. */
@@ -23,6 +24,7 @@ export const gemini: WireDialect = {
     readsItemsTogether: true,
     itemFromText: (text) => `{"role":"user","parts":[{"text":${text}}]}`,
   },
+  serverTools,
   decodeRequest,
   encodeRequest: withFittedTools(TOOLS, encodeRequest),
   decodeMessages,

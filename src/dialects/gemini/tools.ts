@@ -1,7 +1,16 @@
 import { readNativeItem } from "../../canonical/native.ts";
-import type { FunctionTool, Loss, Tool, ToolChoice } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
+import type { FunctionTool, Loss, Opaque, Tool, ToolChoice } from "../../canonical/types.ts";
+import {
+  isObject,
+  type Json,
+  type JsonObject,
+  parseJson,
+  stringifyMember,
+  stringOf,
+  withoutUndefined,
+} from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
+import type { ServerTools } from "../server-tools.ts";
 import { listUnshared } from "../unshared-members.ts";
 import { readMember, toCamelCase, toWord, withSnakeCase } from "./casing.ts";
 import { decodeSchema, encodeSchema } from "./schema.ts";
@@ -110,3 +119,29 @@ export function encodeToolChoice(choice: ToolChoice | undefined, tools: readonly
 
 /** The member with its only part for functions. */
 const toToolConfig = (config: JsonObject): JsonObject => ({ toolConfig: { functionCallingConfig: config } });
+
+/**
+ * `toolCall` and `toolResponse`, with which calls of tools that the host executes are shown (Gemini API, `ToolConfig`:
+ * `includeServerSideToolInvocations`). The wire has types for Google's own tools only: what is called stands in the arguments.
+ */
+export const serverTools: ServerTools = {
+  calls: {
+    prefix: "tool",
+    areShown: (body) => {
+      const config = readMember(body, "toolConfig");
+      return isObject(config) && readMember(config, "includeServerSideToolInvocations") === true;
+    },
+    show: ({ id, server, tool, arguments: args, text, isError }) => [
+      showPart({ toolCall: { id, toolType, args: { server, tool, args: parseJson(args === "" ? "{}" : args) } } }),
+      showPart({ toolResponse: { id, toolType, response: isError ? { error: text } : { output: text } } }),
+    ],
+  },
+};
+
+const toolType = "TOOL_TYPE_UNSPECIFIED";
+
+const showPart = (item: JsonObject): Opaque => ({
+  kind: "opaque",
+  label: Object.keys(item)[0]!,
+  native: { dialect, item },
+});

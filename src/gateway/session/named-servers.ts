@@ -18,32 +18,36 @@ type Destination = {
 };
 
 /**
- * The servers of the Model Context Protocol that the gateway calls for a request: those that it names by their labels, and, unless all
- * hosts that may answer it call servers themselves, those that it names by their URLs. Throws `request.invalid`, naming the field.
+ * The servers of the Model Context Protocol that the gateway calls for a request: those that it names by their labels, and, unless they
+ * are for the hosts that may answer it, those that it names by their URLs. Throws `request.invalid`, naming the field.
  */
 export async function findNamedServers(requestText: RequestText, destination: Destination): Promise<NamedServer[]> {
-  const { serverTools } = destination.surface.dialect;
-  if (serverTools === undefined || !serverTools.members.some((name) => mayName(requestText, name))) return [];
-  const named = serverTools.members.map((name) => [name, readOption(requestText, name) ?? null]);
-  const found = serverTools.findServers(Object.fromEntries(named) as JsonObject);
-  const areTheirs = found.some(({ isLabelled }) => !isLabelled) && (await areCalledByHosts(requestText, destination));
-  return found.filter(({ isLabelled }) => isLabelled || !areTheirs).map((one) => serverTools.readServer(one));
+  const { naming } = destination.surface.dialect.serverTools ?? {};
+  if (naming === undefined || !naming.members.some((name) => mayName(requestText, name))) return [];
+  const named = naming.members.map((name) => [name, readOption(requestText, name) ?? null]);
+  const found = naming.find(Object.fromEntries(named) as JsonObject);
+  const areTheirs = found.some(({ isLabelled }) => !isLabelled) && (await areForHosts(requestText, destination));
+  return found.filter(({ isLabelled }) => isLabelled || !areTheirs).map((one) => naming.read(one));
 }
 
-/** Whether all hosts that may answer a request call the servers that it names. A model that there is none of is the call's own error. */
-async function areCalledByHosts(
+/**
+ * Whether the servers that a request names by their URLs are for the hosts that may answer it: all of these call servers, or nothing
+ * of the call is to be stored. A model that there is none of is the call's own error.
+ */
+async function areForHosts(
   requestText: RequestText,
   { surface, outside, config, providers }: Destination,
 ): Promise<boolean> {
   const { id } = surface.dialect;
+  if (requestText.rhone.context_mode === "stateless") return true;
   const routing = toRoutingRequest({ model: readModel(requestText, outside), rhone: requestText.rhone });
   const candidates = findCandidates(routing, id, { config, providers: await providers() });
   const { all } = await candidates.catch(() => ({ all: [] }));
   return all.every(({ target }) => target.dialect === id);
 }
 
-/** Whether the text of a member may name a server: most have none, and are not read for it. */
+/** Whether the text of a member may name a server: most lists of tools have none, and are not read for it. */
 function mayName({ text, members }: RequestText, name: string): boolean {
   const member = members.findLast(({ key }) => key === name);
-  return member !== undefined && sliceSpan(text, member.value).includes('"mcp');
+  return member !== undefined && (name !== "tools" || sliceSpan(text, member.value).includes('"mcp'));
 }

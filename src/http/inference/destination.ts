@@ -68,10 +68,10 @@ export function locateDecision(
   env: Cloudflare.Env,
 ): SessionDestination["at"] {
   const { dialect } = SURFACES[surface];
-  const { layout, serverTools } = dialect;
-  if (serverTools?.mayDecide.test(request.text) !== true) return undefined;
+  const { layout, serverTools: { approvals } = {} } = dialect;
+  if (approvals?.mayDecide.test(request.text) !== true) return undefined;
   const items = readOption(request, layout.items);
-  const decisions = Array.isArray(items) ? serverTools.readDecisions(dialect.decodeMessages(items)) : [];
+  const decisions = Array.isArray(items) ? approvals.read(dialect.decodeMessages(items)) : [];
   const objectId = decisions.map(({ id }) => objectIdOfItem(id)).findLast((id) => id !== undefined);
   if (objectId === undefined || stubFor(env.SESSIONS, objectId) === undefined) return undefined;
   return { objectId, sessionId: `sess_${objectId}` };

@@ -90,7 +90,7 @@ async function takeHeldCalls(
 ): Promise<(() => void) | undefined> {
   const { store, state, lifetime } = engine.services;
   const last = request.messages.slice(request.messages.findLastIndex(({ role }) => role === "assistant") + 1);
-  const decisions = request.surface.dialect.serverTools?.readDecisions(last) ?? [];
+  const decisions = request.surface.dialect.serverTools?.approvals?.read(last) ?? [];
   const hasResults = last.some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_result"));
   if (host.isNew || (!hasResults && decisions.length === 0)) return undefined;
   const parent = host.findParent();

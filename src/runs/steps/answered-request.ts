@@ -22,7 +22,8 @@ export function toAnsweredRequest(
 ): AnsweredRequest {
   const { text, members, surface, outside, items, systemCount } = request;
   const { layout } = surface.dialect;
-  const known = surface.dialect.serverTools?.findListed(request.messages) ?? [];
+  const showsCalls = labels.length > 0 || surface.dialect.serverTools?.calls.areShown(request.body, headers) === true;
+  const known = surface.dialect.serverTools?.lists?.find(request.messages) ?? [];
   const alias = layout.itemsAlias === undefined ? [] : [layout.itemsAlias];
   return {
     surface: surface.id as AnsweredRequest["surface"],
@@ -32,15 +33,14 @@ export function toAnsweredRequest(
     systems: items.slice(0, systemCount),
     hasTools: (request.request.tools ?? []).some((tool) => !isNamed(tool, request, labels)),
     ...(labels.length > 0 && { named: labels, listed: isChained ? [] : labels.filter((one) => !known.includes(one)) }),
+    ...(showsCalls && { showsCalls }),
     ...(isChained && { isChained }),
   };
 }
 
 /** Whether a tool of a request is a server that the gateway calls. */
-function isNamed(tool: Tool, { surface }: ParsedRequest, labels: readonly string[] = []): boolean {
-  const label = surface.dialect.serverTools?.labelOf(tool);
-  return label !== undefined && labels.includes(label);
-}
+const isNamed = (tool: Tool, { surface }: ParsedRequest, labels: readonly string[] = []): boolean =>
+  surface.dialect.serverTools?.naming?.isServer(tool, labels) === true;
 
 /** The text of a later step: the client's request with the results of the step before, as its wire has them. */
 export function toStepText(
@@ -90,7 +90,7 @@ function chooseTool(
   if (isLast) return { mode: "none" };
   if (toolChoice?.mode !== "required" && toolChoice?.mode !== "tool") return toolChoice;
   if (!isFirst) return { mode: "auto" };
-  const chosen = surface.dialect.serverTools?.readChoice(body.tool_choice);
+  const chosen = surface.dialect.serverTools?.naming?.readChoice?.(body.tool_choice);
   if (chosen === undefined || client!.named?.includes(chosen.server) !== true) return toolChoice;
   const ofServer = tools.filter((tool) => tool.type === "mcp" && tool.server === chosen.server);
   const one = ofServer.find((tool) => "tool" in tool && tool.tool === chosen.tool);

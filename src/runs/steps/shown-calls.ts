@@ -4,7 +4,7 @@ import { SURFACES } from "../../surfaces/index.ts";
 import { deriveItemId, withPrefix } from "../../wire/id.ts";
 import type { RunDefinition } from "../state/definition.ts";
 import type { Execution, Run } from "../state/run.ts";
-import type { McpRunTool } from "../state/tool.ts";
+import type { McpRunTool, RunTool } from "../state/tool.ts";
 import { toShown } from "../tools/shown-result.ts";
 
 /** The run that answers a call. `argsOf`: the arguments of an execution as the client may see them. */
@@ -18,8 +18,8 @@ const idOf = ({ clientCall }: Pick<Run, "clientCall">, prefix: string, name: str
 
 /** The tools of the servers that the client has named, at the start of an answer. */
 export function showLists({ run, definition }: Omit<Shown, "argsOf">): Opaque[] {
-  const wire = wireOf(definition);
-  if (wire === undefined) return [];
+  const { lists } = wireOf(definition) ?? {};
+  if (lists === undefined) return [];
   return (definition.client!.listed ?? []).flatMap((server) => {
     const tools = definition.tools.filter((tool) => tool.type === "mcp" && tool.server === server) as McpRunTool[];
     const listed = tools.map(({ tool: name, description, parameters }) => ({
@@ -27,43 +27,49 @@ export function showLists({ run, definition }: Omit<Shown, "argsOf">): Opaque[] 
       ...(description !== undefined && { description }),
       parameters,
     }));
-    return wire.showList({ id: idOf(run, wire.prefixes.list, server), server, tools: listed });
+    return lists.show({ id: idOf(run, lists.prefix, server), server, tools: listed });
   });
 }
 
 /** The calls of servers' tools that were made. */
 export function showCalls(executions: readonly Execution[], { run, definition, argsOf }: Shown): Opaque[] {
-  const wire = wireOf(definition);
-  if (wire === undefined) return [];
+  const { calls } = wireOf(definition) ?? {};
+  if (calls === undefined || definition.client!.showsCalls !== true) return [];
   return executions.flatMap((execution) => {
     const { call, name, result = "", full, isError = false, approval } = execution;
     const tool = findServerTool(name, definition);
     if (tool === undefined) return [];
     const args = argsOf(execution);
     const text = full === undefined ? toShown(result) : result;
-    const id = idOf(run, wire.prefixes.call, call);
+    const id = idOf(run, calls.prefix, call);
     const made = { id, server: tool.server, tool: tool.tool, arguments: args, text, isError };
-    return wire.showCall({ ...made, ...(approval !== undefined && { approval }) });
+    return calls.show({ ...made, ...(approval !== undefined && { approval }) });
   });
 }
 
 /** The calls that wait for the approval of the client. */
 export function showApprovals(executions: readonly Execution[], { run, definition, argsOf }: Shown): Opaque[] {
-  const wire = wireOf(definition);
-  if (wire === undefined) return [];
+  const { approvals } = wireOf(definition) ?? {};
+  if (approvals === undefined) return [];
   return executions.flatMap((execution) => {
     const tool = findServerTool(execution.name, definition);
     if (tool === undefined) return [];
-    const id = idOf(run, wire.prefixes.approval, execution.call);
-    return wire.showApproval({ id, server: tool.server, tool: tool.tool, arguments: argsOf(execution) });
+    const id = idOf(run, approvals.prefix, execution.call);
+    return approvals.show({ id, server: tool.server, tool: tool.tool, arguments: argsOf(execution) });
   });
 }
 
 /** The id of the request for the approval of a call. Undefined where a wire has none. */
 export function approvalIdOf(run: Run, { id }: ToolCall, definition: RunDefinition): string | undefined {
-  const wire = wireOf(definition);
-  return wire && idOf(run, wire.prefixes.approval, id);
+  const { approvals } = wireOf(definition) ?? {};
+  return approvals && idOf(run, approvals.prefix, id);
 }
+
+/** Whether the client of a call can approve calls of a tool: it names the tool's server, on a wire that has approvals. */
+export const canApprove = (definition: RunDefinition, tool: RunTool): boolean =>
+  tool.type === "mcp" &&
+  definition.client?.named?.includes(tool.server) === true &&
+  wireOf(definition)?.approvals !== undefined;
 
 const findServerTool = (name: string, { tools }: RunDefinition): McpRunTool | undefined =>
   tools.find((tool): tool is McpRunTool => tool.type === "mcp" && tool.name === name);

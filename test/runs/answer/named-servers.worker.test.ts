@@ -184,10 +184,16 @@ it("a host that calls servers itself gets the tool as its client has sent it", a
   expect(answer.headers.get("x-rhone-run-id")).toBeNull();
 });
 
-it("other surfaces show nothing of the servers", async () => {
+it("a stateless call goes on without the server", async () => {
+  const rhone = { context_mode: "stateless" };
+  const answer = await answered("responses", plan("Hi."), { rhone, more: { model, tools: [server("stateless")] } });
+  expect(answer.rhone.losses).toContainEqual(expect.objectContaining({ at: "tools.mcp", what: "dropped" }));
+});
+
+it("calls of servers are shown on Responses, and on no other surface that does not ask for them", async () => {
   const rhone = { servers: crm("silent", "modern"), tools: [{ type: "mcp", server: "crm", policy: "allow" }] };
-  const chat = await answered("chat", refund(), { rhone });
-  expect(chat.raw).not.toContain("refund");
+  for (const surface of ["chat", "messages", "gemini", "native"] as const)
+    expect((await answered(surface, refund(), { rhone })).raw).not.toContain("refund");
   const responses = await answered("responses", refund(), { rhone });
   expect(typesOf(responses)).toEqual(["reasoning", "message", "mcp_call", "message"]);
   expect(await listOf(responses.rhone.run_id, "tool-executions")).toMatchObject([{ status: "succeeded" }]);

@@ -69,6 +69,7 @@ export const RUNS = {
     hasTools: true,
     named: true,
     listed: true,
+    showsCalls: true,
     isChained: true,
   } satisfies Members<AnsweredRequest>,
   inputHashes: { chain: true, own: true } satisfies Members<InputHashes>,

@@ -1,7 +1,7 @@
 import { invalid } from "../../../canonical/error.ts";
 import type { Message, Opaque } from "../../../canonical/types.ts";
 import { objectIdOfItem } from "../../../wire/id.ts";
-import { isObject, type Json, type JsonObject, lookUp, stringOf } from "../../../wire/json.ts";
+import { isObject, type Json, type JsonObject, lookUp, stringifyMember, stringOf } from "../../../wire/json.ts";
 import type { FoundServer, NamedServer, ServerTools } from "../../server-tools.ts";
 
 const dialect = "openai-responses";
@@ -11,62 +11,75 @@ const dialect = "openai-responses";
  * tools, `mcp_list_tools`, `mcp_call`, `mcp_approval_request`, `mcp_approval_response`).
  */
 export const serverTools: ServerTools = {
-  members: ["tools"],
-  findServers: ({ tools }) =>
-    (Array.isArray(tools) ? tools : []).flatMap((given, i) =>
-      isServer(given)
-        ? [{ at: `tools[${i}]`, isLabelled: PLACES.every((member) => given[member] == null), given }]
-        : [],
-    ),
-  readServer,
-  labelOf: ({ native }) =>
-    native?.dialect === dialect && isServer(native.item) ? stringOf(native.item.server_label) : undefined,
-  readChoice: (choice) => {
-    if (!isServer(choice)) return undefined;
-    const tool = stringOf(choice.name);
-    return { server: stringOf(choice.server_label) ?? "", ...(tool !== undefined && { tool }) };
+  naming: {
+    members: ["tools"],
+    find: ({ tools }) =>
+      (Array.isArray(tools) ? tools : []).flatMap((given, i) =>
+        isServer(given)
+          ? [{ at: `tools[${i}]`, isLabelled: PLACES.every((member) => given[member] == null), given }]
+          : [],
+      ),
+    read: readServer,
+    isServer: ({ native }, labels) =>
+      native?.dialect === dialect &&
+      isServer(native.item) &&
+      labels.includes(stringifyMember(native.item.server_label)),
+    readChoice: (choice) => {
+      if (!isServer(choice)) return undefined;
+      const tool = stringOf(choice.name);
+      return { server: stringifyMember(choice.server_label), ...(tool !== undefined && { tool }) };
+    },
   },
-  findListed: (messages) =>
-    messages.flatMap((message) => {
-      const { type, server_label: label } = itemOf(message);
-      return type === "mcp_list_tools" && typeof label === "string" ? [label] : [];
-    }),
-  mayDecide: /"mcp_approval_response"/,
-  readDecisions: (messages) =>
-    messages.flatMap((message) => {
-      const item = itemOf(message);
-      if (item.type !== "mcp_approval_response" || typeof item.approval_request_id !== "string") return [];
-      const reason = stringOf(item.reason);
-      const approves = item.approve === true;
-      return [{ id: item.approval_request_id, approves, ...(reason !== undefined && { reason }) }];
-    }),
-  prefixes: { list: "mcpl", call: "mcp", approval: "mcpr" },
-  showList: ({ id, server: server_label, tools }) =>
-    show({
-      id,
-      type: "mcp_list_tools",
-      server_label,
-      tools: tools.map(({ name, description = null, parameters }) => ({
+  lists: {
+    prefix: "mcpl",
+    show: ({ id, server: server_label, tools }) =>
+      show({
+        id,
+        type: "mcp_list_tools",
+        server_label,
+        tools: tools.map(({ name, description = null, parameters }) => ({
+          name,
+          description,
+          input_schema: parameters,
+          annotations: null,
+        })),
+      }),
+    find: (messages) =>
+      messages.flatMap((message) => {
+        const { type, server_label: label } = itemOf(message);
+        return type === "mcp_list_tools" && typeof label === "string" ? [label] : [];
+      }),
+  },
+  calls: {
+    prefix: "mcp",
+    areShown: () => true,
+    show: ({ id, server: server_label, tool: name, arguments: args, text, isError, approval = null }) =>
+      show({
+        id,
+        type: "mcp_call",
+        status: isError ? "failed" : "completed",
+        approval_request_id: approval,
+        arguments: args,
+        error: isError ? text : null,
         name,
-        description,
-        input_schema: parameters,
-        annotations: null,
-      })),
-    }),
-  showCall: ({ id, server: server_label, tool: name, arguments: args, text, isError, approval = null }) =>
-    show({
-      id,
-      type: "mcp_call",
-      status: isError ? "failed" : "completed",
-      approval_request_id: approval,
-      arguments: args,
-      error: isError ? text : null,
-      name,
-      output: isError ? null : text,
-      server_label,
-    }),
-  showApproval: ({ id, server: server_label, tool: name, arguments: args }) =>
-    show({ id, type: "mcp_approval_request", arguments: args, name, server_label }),
+        output: isError ? null : text,
+        server_label,
+      }),
+  },
+  approvals: {
+    prefix: "mcpr",
+    show: ({ id, server: server_label, tool: name, arguments: args }) =>
+      show({ id, type: "mcp_approval_request", arguments: args, name, server_label }),
+    mayDecide: /"mcp_approval_response"/,
+    read: (messages) =>
+      messages.flatMap((message) => {
+        const item = itemOf(message);
+        if (item.type !== "mcp_approval_response" || typeof item.approval_request_id !== "string") return [];
+        const reason = stringOf(item.reason);
+        const approves = item.approve === true;
+        return [{ id: item.approval_request_id, approves, ...(reason !== undefined && { reason }) }];
+      }),
+  },
 };
 
 const itemOf = ({ native }: Message): JsonObject =>
