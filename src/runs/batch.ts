@@ -138,7 +138,8 @@ function judge(tool: RunTool, call: ToolCall, { policy, broughtPolicy = [] }: Ru
 function findDenial({ do: what, approver }: ToolVerdict, tool: RunTool, definition: RunDefinition): string | undefined {
   if (what === "deny") return `The policy of this run does not allow this call of ${tool.name}.`;
   if (what === "allow" || definition.client === undefined) return undefined;
-  return approver === "any" && canApprove(definition, tool) ? undefined : UNATTENDED;
+  if (approver === "any" && canApprove(definition, tool)) return undefined;
+  return definition.unattended === "wait" ? undefined : UNATTENDED;
 }
 
 /** What a call that may be made waits for. */

@@ -20,6 +20,9 @@ import {
   type StopReason,
 } from "./state/run.ts";
 
+/** How long a run waits for people while its client waits for it. Milliseconds. */
+const UNATTENDED_MS = 60_000;
+
 /** Where a run waits for a person, or for its client: what is put to them, and what follows when they take too long. */
 export class RunGates {
   readonly #live: LiveRun;
@@ -105,13 +108,35 @@ export class RunGates {
     }
   }
 
+  /** For how long people are waited for while a client waits for its answer. Milliseconds; undefined: as long as for any other run. */
+  get unattendedMs(): number | undefined {
+    if (this.#isAttended) return undefined;
+    return this.#live.definition.unattended === "wait" ? UNATTENDED_MS : 0;
+  }
+
+  /** Waits for people while a client waits for its answer, for a short time; false: they are not waited for, or not any longer. */
+  async waitsUnattended(executions: readonly Execution[]): Promise<boolean> {
+    const { run, controller } = this.#live;
+    const { unattendedMs = 0 } = this;
+    if (unattendedMs === 0) return false;
+    const checkpoints = listOpen(run, executions, this.#services.store);
+    const leftMs = Math.min(...checkpoints.map(({ createdAt }) => createdAt)) + unattendedMs - this.#now;
+    if (checkpoints.length === 0 || leftMs <= 0) return false;
+    const decided = new AbortController();
+    const signal = AbortSignal.any([controller.signal, decided.signal]);
+    await Promise.race(checkpoints.map(({ id }) => this.#services.questions.wait(id, leftMs, signal)));
+    decided.abort();
+    return true;
+  }
+
   /** Settles what a run that answers a call cannot wait for. False: it is a run that waits. */
   settlesUnattended(executions: readonly Execution[]): boolean {
     if (this.#isAttended) return false;
     for (const execution of executions) {
       if (isSettled(execution) || execution.status === "polling") continue;
       if (execution.handle?.task !== undefined) this.#services.abandon(execution, this.#run);
-      const text = execution.status === "unknown" ? toExpiredText(execution) : UNATTENDED;
+      const isLate = this.unattendedMs !== 0 || execution.status === "unknown";
+      const text = isLate ? toExpiredText(execution) : UNATTENDED;
       const settled = settleExecution(execution, { status: "denied", text, isError: true }, this.#now);
       this.#services.store.transact(() => {
         this.#services.store.put("execution", settled);

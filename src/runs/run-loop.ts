@@ -26,6 +26,7 @@ import {
 } from "./state/run.ts";
 import { stopsAfter, stopsAtText } from "./state/stop-condition.ts";
 import { namesOf, type RunTool } from "./state/tool.ts";
+import { needsClient } from "./steps/shown-calls.ts";
 import type { StepForm, StepReply } from "./steps/step-form.ts";
 import { ToolRunner } from "./tool-runner.ts";
 import { commitStep } from "./unfinished.ts";
@@ -63,6 +64,7 @@ export class RunLoop {
     const { store } = this.#services;
     if (this.#run.stalls >= MAX_STALLS)
       throw new GatewayError("internal", `the run was started ${MAX_STALLS} times without getting any further`);
+    this.#announceFirst();
     while (this.#run.status === "running" && this.#live.stop === undefined) {
       const step = store.lastStep(this.#run.id);
       if (step?.status === "tools") await this.#advanceBatch(step);
@@ -163,12 +165,12 @@ export class RunLoop {
     const calls = toolCallsOf(answer.response);
     const own = calls.filter((call) => !this.#form.isClients(call));
     const batch = this.#planBatch(step, own, refusalOf(finish.reason === "length", step.limit));
-    const isLeft = this.#live.definition.client !== undefined && batch.checkpoints.length > 0;
+    const unapproved = batch.executions.filter((one) => needsClient(one, this.#live.definition));
     const isEnd = stopsAtText(this.#live.definition.stop ?? [], textOfBlocks(messages.flatMap(({ blocks }) => blocks)));
     addUse(run, record.usage, record.costMicrosUsd);
     if (completed.instructions !== undefined) step.instructions = completed.instructions;
-    if (own.length === 0 || own.length < calls.length || isLeft) {
-      this.#form.asksFor?.(batch.executions.filter(({ status }) => status === "awaiting_approval"));
+    if (own.length === 0 || own.length < calls.length || unapproved.length > 0) {
+      this.#form.asksFor?.(unapproved);
       const turnId = lastTurnOf(run);
       step.status = "committed";
       if (turnId !== undefined) step.turnId = turnId;
@@ -204,6 +206,12 @@ export class RunLoop {
     });
   }
 
+  /** Announces the batch with which a run starts. */
+  #announceFirst(): void {
+    const step = this.#services.store.lastStep(this.#run.id);
+    if (step?.n === 0 && step.status === "tools" && this.#run.stalls === 0) this.#announce(step);
+  }
+
   /** Announces a batch, once that is durable. */
   #announce({ n }: Step): void {
     const { store, events } = this.#services;
@@ -230,7 +238,7 @@ export class RunLoop {
     if (due.length > 0) return await this.#tools.poll(due);
     if (executions.every(isSettled)) return this.#commitPassed(step, executions);
     const open = executions.filter((one) => !isSettled(one) && one.status !== "polling");
-    if (open.length > 0 && this.#gates.settlesUnattended(open)) return;
+    if (open.length > 0 && ((await this.#gates.waitsUnattended(open)) || this.#gates.settlesUnattended(open))) return;
     this.#gates.askAboutUnknown(executions);
     const isShort = polling.some(({ startedAt = 0 }) => this.#now - startedAt < definition.limits.tool_timeout_ms);
     // A short task is waited for here, as each of a run whose client waits: to it the run is still running.

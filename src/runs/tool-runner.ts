@@ -190,11 +190,13 @@ export class ToolRunner {
   /** Puts a question to a person while the call that it belongs to waits on its connection. */
   async #askLive(execution: Execution, question: McpQuestion, unneeded: AbortSignal): Promise<McpAnswer> {
     const { store, questions, lifetime } = this.#services;
+    const { unattendedMs: waitMs = LIVE_ANSWER_MS } = this.#gates;
+    if (waitMs === 0) return { action: "decline" };
     const signal = AbortSignal.any([this.#live.controller.signal, unneeded]);
-    const [checkpoint] = this.#gates.openQuestions(execution, [question], LIVE_ANSWER_MS);
+    const [checkpoint] = this.#gates.openQuestions(execution, [question], waitMs);
     await lifetime.durable();
     this.#gates.announceQuestions(execution);
-    const answer = await questions.wait(checkpoint!.id, LIVE_ANSWER_MS, signal);
+    const answer = await questions.wait(checkpoint!.id, waitMs, signal);
     const open = store.find("checkpoint", checkpoint!.id)!;
     if (open.status === "open") this.#gates.close(open, signal.aborted ? "cancelled" : "expired");
     return answer;

@@ -32,7 +32,9 @@ export async function prepareAnswer(engine: RunEngine, requested: ToolCallReques
   // What only the client could execute, its own request would have.
   const tools = defined.tools.filter(({ type }) => type !== "function");
   requireDistinct(request, tools);
-  const definition = { ...defined, tools, limits: { ...defined.limits, on_limit: "answer" as const } };
+  const { unattended } = request.rhone;
+  const limits = { ...defined.limits, on_limit: "answer" as const };
+  const definition = { ...defined, tools, limits, ...(unattended && { unattended }) };
   return (call, called, host) => answerCall(engine, definition, { call, request: called, host, servers });
 }
 
@@ -102,6 +104,7 @@ async function takeHeldCalls(
   return () => {
     store.put("step", planned.step);
     for (const execution of planned.executions) store.put("execution", execution);
+    for (const checkpoint of planned.checkpoints) store.put("checkpoint", checkpoint);
     store.put("run", { ...held.run, leftTo: run.id });
   };
 }

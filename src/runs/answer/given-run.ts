@@ -18,12 +18,7 @@ export function requireMayBring({ harness, tools }: RhoneRequest, caller: Caller
 /** What a run has that answers a call. Throws `request.invalid`, naming the field. */
 export function toGivenRun({ request, harness: ofOrganization, servers: named }: ToolCallRequest): GivenRun {
   const { model, rhone } = request;
-  const { harness, tools, servers, unattended, parent: _, ...options } = rhone;
-  if (unattended === "wait")
-    throw invalid(
-      "rhone.unattended",
-      "expected deny: a call whose client waits for its answer cannot wait for a person",
-    );
+  const { harness, tools, servers, unattended: _, parent: __, ...options } = rhone;
   const given = validate(givenTools, tools ?? [], ["rhone", "tools"]);
   const own = given.findIndex(({ type }) => type === "function");
   if (own >= 0)

@@ -3,14 +3,14 @@ import type { ClientDecision } from "../../dialects/server-tools.ts";
 import { decodeItems } from "../../session/history/decode.ts";
 import { inline } from "../../session/large-strings.ts";
 import type { Turn } from "../../session/turns.ts";
-import { planBatch, toolCallsOf } from "../batch.ts";
+import { type Batch, planBatch, toolCallsOf } from "../batch.ts";
 import { settleExecution } from "../call-results.ts";
 import type { RunEngine } from "../run-engine.ts";
 import type { RunDefinition } from "../state/definition.ts";
 import { type Execution, type Run, type Step, stepIdOf } from "../state/run.ts";
 import type { RunTool } from "../state/tool.ts";
 import { isOwnCall } from "../steps/merge-replies.ts";
-import { approvalIdOf } from "../steps/shown-calls.ts";
+import { approvalIdOf, needsClient } from "../steps/shown-calls.ts";
 import { findStepOf } from "../stored-results.ts";
 
 /**
@@ -47,10 +47,10 @@ export function planHeldCalls(
   run: Run,
   held: HeldCalls,
   { decisions, ...taking }: Taking,
-): { step: Step; executions: Execution[] } {
+): Pick<Batch, "executions" | "checkpoints"> & { step: Step } {
   const { call, turnId } = held.step;
   const context = { ...taking, step: 0, earlier: [], isApproved: () => false, refusal: undefined };
-  const { executions } = planBatch(run, held.calls, context);
+  const { executions, checkpoints } = planBatch(run, held.calls, context);
   const step: Step = {
     id: stepIdOf(run.id, 0),
     run: run.id,
@@ -61,14 +61,16 @@ export function planHeldCalls(
     ...(turnId !== undefined && { turnId }),
   };
   const decide = (execution: Execution, place: number): Execution => {
-    if (execution.status !== "awaiting_approval") return execution;
+    if (!needsClient(execution, taking.definition)) return execution;
     const approval = approvalIdOf(held.run, held.calls[place]!, held.definition);
     const decision = decisions.find(({ id }) => id === approval);
     const problem = findProblem(execution, decision, [held.definition, taking.definition]);
     if (problem === undefined) return { ...execution, status: "ready", ...(approval !== undefined && { approval }) };
     return settleExecution(execution, { status: "denied", text: problem, isError: true }, taking.now);
   };
-  return { step, executions: executions.map(decide) };
+  const decided = executions.map(decide);
+  const waiting = new Set(decided.flatMap(({ id, status }) => (status === "awaiting_approval" ? [id] : [])));
+  return { step, executions: decided, checkpoints: checkpoints.filter((one) => waiting.has(one.execution!)) };
 }
 
 /** Why a call that needs the client's approval is not made, as the model is shown it. `definitions`: of the run whose client has

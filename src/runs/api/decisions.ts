@@ -50,7 +50,7 @@ export async function resolveCheckpoint(
     if (changed !== undefined) store.put("execution", changed);
   });
   await lifetime.durable();
-  if (checkpoint.kind === "input") questions.answer(id, toAnswer(decision));
+  questions.answer(id, toAnswer(decision));
   if (isWaiting(run) && run.status !== "interrupted" && mayGoOn(run, engine.services)) engine.start(run);
   const by = { decision: decision.decision, by: caller.keyId };
   engine.tell(

@@ -71,5 +71,11 @@ export const canApprove = (definition: RunDefinition, tool: RunTool): boolean =>
   definition.client?.named?.includes(tool.server) === true &&
   wireOf(definition)?.approvals !== undefined;
 
+/** Whether an execution waits for the approval of the client whose call its run answers. */
+export function needsClient({ name, status }: Execution, definition: RunDefinition): boolean {
+  const tool = findServerTool(name, definition);
+  return status === "awaiting_approval" && tool !== undefined && canApprove(definition, tool);
+}
+
 const findServerTool = (name: string, { tools }: RunDefinition): McpRunTool | undefined =>
   tools.find((tool): tool is McpRunTool => tool.type === "mcp" && tool.name === name);

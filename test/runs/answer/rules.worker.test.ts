@@ -81,7 +81,7 @@ describe("the tools of a call", () => {
     ["an unknown tool", { tools: [{ type: "native", name: "nothing" }] }, {}, "rhone.tools[0].name"],
     ["a server that is not named", { tools: [{ type: "mcp", server: "crm" }] }, {}, "rhone.tools[0].server"],
     ["a harness that there is none of", { harness: "harness_nothing" }, {}, "rhone.harness"],
-    ["people who decide", { ...TIME, unattended: "wait" }, {}, "rhone.unattended"],
+    ["another word for people who decide", { ...TIME, unattended: "perhaps" }, {}, "rhone.unattended"],
     ["several answers", TIME, { n: 2 }, "n"],
     ["no stored content", { ...TIME, store: "metadata" }, {}, "rhone.store"],
     ["no history", { ...TIME, context_mode: "stateless" }, {}, "rhone.context_mode"],
