@@ -3,12 +3,14 @@ import { type Planned, writePlan } from "../fake/plan.ts";
 import {
   expectBytesKept,
   expectOneSession,
+  expectServerToolsHidden,
   isWholeCheck,
   openWorkbench,
   type Row,
   rowsOf,
   said,
   saidByAgents,
+  serverCalls,
 } from "./workbench.ts";
 
 const OWN: Row = "fakeanth";
@@ -21,8 +23,8 @@ const agent = (description: string, prompt: string): Planned => ({
 });
 
 /** Claude Code. */
-async function openClaude(row: Row) {
-  const bench = await openWorkbench(row);
+async function openClaude(row: Row, options: { hasServerTools?: boolean } = {}) {
+  const bench = await openWorkbench(row, options);
   const { origin, key, model } = bench;
   const env = {
     ANTHROPIC_BASE_URL: origin,
@@ -75,6 +77,15 @@ describe.each(rowsOf(OWN))("Claude Code on %s", (row) => {
       "Again.",
     ]);
     if (row === OWN) await expectBytesKept(bench);
+  });
+
+  it("runs its own tools, and not those that the gateway executes", async () => {
+    const { bench, claude, at } = await openClaude(row, { hasServerTools: true });
+    const [time, order] = serverCalls;
+    const plan = [[time], [read(at("a.txt")), order], [order, time], [bash("cat b.txt")], "All read."];
+    expect(await claude(writePlan(plan))).toContain("All read.");
+    expect(await claude("--continue", writePlan([[time], [bash("ls")], "Again."]))).toContain("Again.");
+    await expectServerToolsHidden(bench);
   });
 });
 

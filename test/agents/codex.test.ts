@@ -4,12 +4,14 @@ import { type Planned, writePlan } from "../fake/plan.ts";
 import {
   expectBytesKept,
   expectOneSession,
+  expectServerToolsHidden,
   isWholeCheck,
   openWorkbench,
   type Row,
   rowsOf,
   said,
   saidByAgents,
+  serverCalls,
 } from "./workbench.ts";
 
 const OWN: Row = "fakeresp";
@@ -20,8 +22,8 @@ const spawn = (message: string): Planned => ({ name: "spawn_agent", args: { mess
 const wait = (n: number): Planned => ({ name: "wait_agent", args: { targets: [`@agent_id.${n}`] } });
 
 /** Codex. `overSocket`: it keeps a connection to the gateway, beside the tap, and sends what is new only. */
-async function openCodex(row: Row, { overSocket = false } = {}) {
-  const bench = await openWorkbench(row);
+async function openCodex(row: Row, { overSocket = false, hasServerTools = false } = {}) {
+  const bench = await openWorkbench(row, { hasServerTools });
   const settings = [
     `model = "${bench.model}"`,
     `model_provider = "rhone"`,
@@ -68,6 +70,18 @@ describe.each(rowsOf(OWN))("Codex on %s", (row) => {
     expect(said(timeline).at(-1)).toBe("All done.");
     if (row === OWN) await expectBytesKept(bench);
   });
+
+  it.each([false, true])(
+    "runs its own tools, and not those that the gateway executes (WebSocket: %s)",
+    async (overSocket) => {
+      const { bench, codex } = await openCodex(row, { overSocket, hasServerTools: true });
+      const [time, order] = serverCalls;
+      const plan = [[time], [exec("cat a.txt"), order], [order, time], [exec("cat b.txt")], "All read."];
+      expect(await codex(writePlan(plan))).toContain("All read.");
+      expect(await codex("resume", "--last", writePlan([[time], [exec("ls")], "Again."]))).toContain("Again.");
+      await expectServerToolsHidden(bench);
+    },
+  );
 });
 
 it.each(rowsOf(OWN))("Codex over WebSockets on %s has one conversation, which it resumes", async (row) => {

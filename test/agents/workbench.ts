@@ -3,8 +3,11 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { expect, inject, onTestFinished } from "vitest";
 import { baseUrl, key as adminKey } from "../clients/gateway.ts";
+import { newHarnessKey } from "../clients/harness-key.ts";
 import { run } from "../clients/programs.ts";
 import type { SeenRequest } from "../fake/dialects.ts";
+import { answerMcp } from "../fake/mcp.ts";
+import type { Planned } from "../fake/plan.ts";
 import { listen } from "../fake/upstream.ts";
 
 /** The scripted provider's rows, each of another dialect. */
@@ -47,10 +50,12 @@ export type Workbench = Awaited<ReturnType<typeof openWorkbench>>;
 
 /**
  * A place for an agent to work at: a home, a folder and a key of its own, and between it and the gateway something that
- * keeps what it sends. `model` names the scripted model, and so what the provider has seen.
+ * keeps what it sends. `model` names the scripted model, and so what the provider has seen. `hasServerTools`: the gateway
+ * executes tools for the key, those of `serverCalls`.
  */
-export async function openWorkbench(row: Row) {
-  const [folder, home, key] = await Promise.all([makeFolder(), makeFolder(), makeKey()]);
+export async function openWorkbench(row: Row, { hasServerTools = false } = {}) {
+  const newKey = hasServerTools ? makeKeyWithTools : makeKey;
+  const [folder, home, key] = await Promise.all([makeFolder(), makeFolder(), newKey()]);
   await Promise.all(Object.entries(FILES).map(([name, content]) => writeTo(join(folder, name), content)));
   const script = `plan-${crypto.randomUUID()}`;
   const sent: Sent[] = [];
@@ -166,6 +171,38 @@ async function makeKey(): Promise<string> {
   expect(response.status).toBe(201);
   const { secret }: { secret: string } = await response.json();
   return secret;
+}
+
+/** Calls of the tools that the gateway executes: its own clock, and one of a server. */
+export const serverCalls: readonly [Planned, Planned] = [
+  { name: "time", args: {} },
+  { name: "crm__get_order", args: { id: "7" } },
+];
+
+async function makeKeyWithTools(): Promise<string> {
+  const host = inject("toolsUrl");
+  const server = await listen(answerMcp, Number(new URL(host).port));
+  onTestFinished(() => server.close());
+  const name = crypto.randomUUID();
+  return await newHarnessKey(name, {
+    instructions: "Use the clock.",
+    servers: { crm: { url: `${host}/${name}/modern` } },
+    tools: [
+      { type: "native", name: "time" },
+      { type: "mcp", server: "crm", only: ["get_order"] },
+    ],
+    policy: [{ tool: "*", do: "allow" }],
+  });
+}
+
+/** The program was never shown a call of a tool that the gateway executes, and the model has seen what came of all of them. */
+export async function expectServerToolsHidden({ sent, seen }: Workbench): Promise<void> {
+  const shown = sent().map(({ body }) => body);
+  const asked = (await seen()).map(({ raw }) => raw);
+  for (const { name } of serverCalls) {
+    expect(shown.filter((body) => body.includes(`"${name}"`))).toEqual([]);
+    expect(asked.filter((raw) => raw.includes(`"${name}"`)).length).toBeGreaterThan(shown.length);
+  }
 }
 
 const HOPS = new Set(["connection", "content-length", "content-encoding", "host", "keep-alive", "transfer-encoding"]);

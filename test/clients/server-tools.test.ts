@@ -7,25 +7,13 @@ import OpenAI from "openai";
 import { beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { writePlan } from "../fake/plan.ts";
-import { baseUrl, key as adminKey } from "./gateway.ts";
-
-const post = async (path: string, body: object): Promise<{ secret?: string }> => {
-  const response = await fetch(`${baseUrl}${path}`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${adminKey}`, "content-type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  expect(response.status, path).toBe(201);
-  return (await response.json()) as { secret?: string };
-};
+import { baseUrl } from "./gateway.ts";
+import { newHarnessKey } from "./harness-key.ts";
 
 /** A key whose calls have the tools of a harness. */
 let apiKey = "";
 beforeAll(async () => {
-  await post("/v1/harnesses", { name: "sdk", tools: [{ type: "native", name: "time" }] });
-  const defaults = { harness: "harness_sdk" };
-  const { secret } = await post("/v1/keys", { name: "sdk", ttl_s: 3_600, scopes: ["inference"], defaults });
-  apiKey = secret!;
+  apiKey = await newHarnessKey("sdk", { tools: [{ type: "native", name: "time" }] }, { scopes: ["inference"] });
 });
 
 const time = { name: "time", args: {} };
