@@ -115,8 +115,7 @@ export class SessionCalls {
 
   /** How the call is answered: by one call of a model, or by a run that executes tools for it. */
   async #prepareAnswer(call: Call, request: ParsedRequest, found: FoundTools): Promise<AnswerCall> {
-    if (request.surface.id === "completions" || !hasServerTools(request, found))
-      return call.response?.isWarmUp === true ? warmUp : generate;
+    if (!hasServerTools(request, found)) return call.response?.isWarmUp === true ? warmUp : generate;
     requireRunnable(request, call);
     return await this.#services.runs.prepare({ request, caller: call.caller, ...found });
   }

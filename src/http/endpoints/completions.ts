@@ -1,10 +1,12 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { invalid } from "../../canonical/error.ts";
 import { decodeChat, decodeChatStream, encodePrompt } from "../../endpoints/completions.ts";
 import { type Endpoint, relayTo, speaksOpenai } from "../../endpoints/endpoint.ts";
+import { findDefaultHarness } from "../../platform/harnesses.ts";
 import type { Target } from "../../routing/locate.ts";
 import { SURFACES } from "../../surfaces/index.ts";
-import { rhoneRequest } from "../../surfaces/rhone.ts";
+import { type RhoneRequest, rhoneRequest } from "../../surfaces/rhone.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { appendMember, splice } from "../../wire/splice.ts";
 import { infer } from "../inference/infer.ts";
@@ -38,6 +40,7 @@ export function completionRoutes(app: OpenAPIHono<AppEnv>): void {
   const path = "/v1/completions";
   app.post(path, async (c) => {
     const request = await readJson(c, completion);
+    await requireNoHarness(c, request.rhone);
     if (completes(await targetOf(c, { ...request, surface: completion.surface })))
       return await callRead(c, completion, request);
     const { rhone, body } = request;
@@ -55,6 +58,18 @@ export function completionRoutes(app: OpenAPIHono<AppEnv>): void {
       "text/event-stream": { schema: ref("Completion") },
     },
   });
+}
+
+/** Throws `request.invalid` where a call would pass without what a harness adds: its tools, its instructions and its policy. */
+async function requireNoHarness(c: Context<AppEnv>, { harness, tools }: RhoneRequest): Promise<void> {
+  const { env, executionCtx: ctx } = c;
+  const named = harness !== undefined ? "rhone.harness" : tools !== undefined ? "rhone.tools" : undefined;
+  const found = named ?? (await findDefaultHarness(env, c.var.caller, (work) => ctx.waitUntil(work)));
+  if (found !== undefined)
+    throw invalid(
+      named ?? "defaults.harness",
+      "expected none: /v1/completions has no tools; send the call to /v1/chat/completions",
+    );
 }
 
 /** OpenAI-compatible hosts have this endpoint; models of other wires and the demo are called through chat. */

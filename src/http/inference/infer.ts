@@ -92,7 +92,7 @@ async function isAnsweredByRun(
   members: RequestText,
   { surface, caller, env, ctx, isOwn, body: { outside = {} } }: TextInference,
 ): Promise<boolean> {
-  if (isOwn === true || surface === "completions") return false;
+  if (isOwn === true) return false;
   const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
   const [harness, servers] = await Promise.all([
     findDefaultHarness(env, caller, waitUntil),

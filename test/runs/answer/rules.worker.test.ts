@@ -63,6 +63,29 @@ describe("the tools of a call", () => {
     expect([stateless.status, stateless.raw]).toEqual([400, expect.stringContaining("rhone.context_mode")]);
   });
 
+  it("are refused on /v1/completions, which has none: a call of it would pass without the harness", async () => {
+    await storeHarness("guard", { instructions: "Be careful.", tools: [{ native: "time" }] });
+    const guarded = await newKey(["inference"], { defaults: { harness: "harness_guard" } });
+    const complete = async (more: Json, key?: string): Promise<[number, Json | undefined]> => {
+      const response = await send("POST", "/v1/completions", { model: "fake/plan", prompt: "Hi.", ...more }, key);
+      const { error } = (await response.json()) as { error?: Json };
+      return [response.status, error];
+    };
+    const refusals: [string, Json, string?][] = [
+      ["defaults.harness", {}, guarded],
+      ["defaults.harness", { stream: true }, guarded],
+      ["defaults.harness", { rhone: { context_mode: "stateless" } }, guarded],
+      ["rhone.harness", { rhone: { harness: "harness_guard" } }],
+      ["rhone.tools", { rhone: TIME }],
+    ];
+    for (const [param, more, key] of refusals) {
+      const message = `${param}: expected none: /v1/completions has no tools; send the call to /v1/chat/completions`;
+      const error = { message, type: "invalid_request_error", param };
+      expect(await complete(more, key)).toMatchObject([400, error]);
+    }
+    expect((await complete({ model: "fake/say" }))[0]).not.toBe(400);
+  });
+
   it("end a run whose model calls them where it may not, and what is said so far is the answer", async () => {
     await storeHarness("one-step", { tools: [{ native: "time" }], limits: { max_turns: 1 } });
     const rhone = { harness: "harness_one-step" };
