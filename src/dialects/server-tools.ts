@@ -36,7 +36,7 @@ export type ServerApproval = Pick<ServerCall, "id" | "server" | "tool" | "argume
 export type ServerToolList = {
   id: string;
   server: string;
-  tools: { name: string; description?: string; parameters: JsonObject }[];
+  tools: { name: string; description?: string; parameters: JsonObject; isReadOnly: boolean }[];
 };
 
 /** A client's decision about a call that has waited for it. `id`: of the request for the approval. */

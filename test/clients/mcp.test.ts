@@ -1,8 +1,6 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { join } from "node:path";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { PROJECT } from "../../scripts/settings.ts";
+import { startEverything } from "./everything.ts";
 import { baseUrl, key } from "./gateway.ts";
 
 type Json = Record<string, unknown>;
@@ -74,21 +72,11 @@ it("the official client passes on what a person decides", async () => {
 });
 
 describe("a run with the tools of server-everything", () => {
-  let server: ChildProcess;
+  let end = (): void => {};
   beforeAll(async () => {
-    const path = join(PROJECT, "node_modules/@modelcontextprotocol/server-everything/dist/index.js");
-    const env = { ...process.env, PORT: new URL(toolsUrl).port };
-    server = spawn(process.execPath, [path, "streamableHttp"], { env, stdio: ["ignore", "ignore", "pipe"] });
-    await new Promise<void>((resolve, reject) => {
-      let output = "";
-      server.stderr!.on("data", (data: Buffer) => {
-        output += data.toString();
-        if (output.includes("listening")) resolve();
-      });
-      server.once("exit", () => reject(new Error(output)));
-    });
+    end = await startEverything(toolsUrl);
   });
-  afterAll(() => void server.kill("SIGKILL"));
+  afterAll(() => end());
 
   /** A run that calls one tool; `answer`: to the questions of the server. */
   async function run(name: string, args: Json, answer?: Json): Promise<Json> {

@@ -19,6 +19,7 @@ declare module "vitest" {
     wireUrl: string;
     /** Where the gateway may reach a server of tools: a test starts one there. */
     toolsUrl: string;
+    namedUrl: string;
     /** The directory of the gateway's databases and files. */
     stateDir: string;
   }
@@ -58,14 +59,15 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
 
 async function serve(project: TestProject): Promise<() => Promise<void>> {
   const provider = new Worker(join(import.meta.dirname, "provider.ts"));
-  const [[{ url, wireUrl }], state, port, toolsPort] = await Promise.all([
+  const [[{ url, wireUrl }], state, port, toolsPort, namedPort] = await Promise.all([
     once(provider, "message") as Promise<[{ url: string; wireUrl: string }]>,
     mkdtemp(join(tmpdir(), "rhone-clients-")),
     freePort(),
     freePort(),
+    freePort(),
   ]);
   const baseUrl = `http://${HOST}:${port}`;
-  const toolsUrl = `http://${HOST}:${toolsPort}`;
+  const [toolsUrl, namedUrl] = [toolsPort, namedPort].map((one) => `http://${HOST}:${one}`);
   const key = makeAdminKey();
   const gateway = start({
     PORT: String(port),
@@ -75,7 +77,7 @@ async function serve(project: TestProject): Promise<() => Promise<void>> {
       retries: { base_ms: 5, max_ms: 50, retry_after_max_ms: 2_000 },
       // Many files ask the same models to fail, in no order: none of them must find the breaker open.
       cooldown: { failures: 1_000, seconds: 1 },
-      tools: { origins: [toolsUrl] },
+      tools: { origins: [toolsUrl, namedUrl] },
     }),
     RHONE_PROVIDERS: JSON.stringify([
       ...rowsAt(url, ROWS),
@@ -100,7 +102,8 @@ async function serve(project: TestProject): Promise<() => Promise<void>> {
   project.provide("gateway", { baseUrl, key });
   project.provide("providerUrl", url);
   project.provide("wireUrl", wireUrl);
-  project.provide("toolsUrl", toolsUrl);
+  project.provide("toolsUrl", toolsUrl!);
+  project.provide("namedUrl", namedUrl!);
   project.provide("stateDir", state);
   return teardown;
 }

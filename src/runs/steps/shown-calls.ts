@@ -22,10 +22,11 @@ export function showLists({ run, definition }: Omit<Shown, "argsOf">): Opaque[] 
   if (lists === undefined) return [];
   return (definition.client!.listed ?? []).flatMap((server) => {
     const tools = definition.tools.filter((tool) => tool.type === "mcp" && tool.server === server) as McpRunTool[];
-    const listed = tools.map(({ tool: name, description, parameters }) => ({
+    const listed = tools.map(({ tool: name, description, parameters, effect }) => ({
       name,
       ...(description !== undefined && { description }),
       parameters,
+      isReadOnly: effect === "read_only",
     }));
     return lists.show({ id: idOf(run, lists.prefix, server), server, tools: listed });
   });

@@ -37,11 +37,11 @@ export const serverTools: ServerTools = {
         id,
         type: "mcp_list_tools",
         server_label,
-        tools: tools.map(({ name, description = null, parameters }) => ({
+        tools: tools.map(({ name, description = null, parameters, isReadOnly }) => ({
           name,
           description,
           input_schema: parameters,
-          annotations: null,
+          annotations: { read_only: isReadOnly },
         })),
       }),
     find: (messages) =>
