@@ -8,13 +8,14 @@ import { withPrefix } from "../../wire/id.ts";
 import { loadPatterns } from "../../wire/json-schema.ts";
 import { defineRun } from "../define-run.ts";
 import type { RunEngine } from "../run-engine.ts";
+import { busyWith } from "../run-gates.ts";
 import type { RunDefinition } from "../state/definition.ts";
 import { hasEnded, type Run, toNewRun } from "../state/run.ts";
 import { toAnsweredRequest } from "../steps/answered-request.ts";
 import { ClientSteps } from "../steps/client-steps.ts";
 import { mergingOf } from "../steps/merge-replies.ts";
 import { MergedAnswer } from "../steps/merged-answer.ts";
-import { atRequest, requireKnown, requireMayBring, toGivenRun } from "./given-run.ts";
+import { atRequest, listApprovable, requireKnown, requireMayBring, toGivenRun } from "./given-run.ts";
 import { findHeldCalls, planHeldCalls } from "./held-calls.ts";
 
 /**
@@ -49,13 +50,16 @@ function requireDistinct({ request }: ParsedRequest, tools: RunDefinition["tools
 /** `servers`: those that the request names as tools. */
 type Answered = { call: Call; request: ParsedRequest; host: SessionHost; servers: readonly NamedServer[] };
 
-/** Answers a call by a run, and keeps the call's lease until that has ended. Never throws. */
+/** Answers a call by a run, and keeps the call's lease until that has ended. Throws what finding the call's place in its session does. */
 async function answerCall(engine: RunEngine, defined: RunDefinition, waiting: Answered): Promise<Response> {
   const { call, request, host, servers } = waiting;
   const { lifetime, isNew } = host;
   const isChained = call.response?.from !== undefined;
-  const labels = servers.map(({ label }) => label);
-  const facts = { isChained, labels };
+  const facts = {
+    isChained,
+    labels: servers.map(({ label }) => label),
+    approves: listApprovable(servers, defined, call.caller),
+  };
   const definition = { ...defined, client: toAnsweredRequest(request, call.headers, facts) };
   const run = toRun(engine, waiting);
   const parts = await takeHeldCalls(engine, definition, { run, ...waiting });
@@ -105,7 +109,10 @@ async function takeHeldCalls(
     store.put("step", planned.step);
     for (const execution of planned.executions) store.put("execution", execution);
     for (const checkpoint of planned.checkpoints) store.put("checkpoint", checkpoint);
-    store.put("run", { ...held.run, leftTo: run.id });
+    // Another call may have taken them meanwhile, beside this one.
+    const left = store.find("run", held.run.id)!;
+    if (left.leftTo !== undefined) throw busyWith({ id: left.leftTo });
+    store.put("run", { ...left, leftTo: run.id });
   };
 }
 

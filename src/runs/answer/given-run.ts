@@ -75,6 +75,19 @@ export function requireKnown(named: readonly NamedServer[], { servers = {} }: Ru
     throw invalid(unknown.at, `expected the URL of the server: there is none with the label ${unknown.label}`);
 }
 
+/**
+ * The labels of the servers about whose calls the client may decide: its own, and those of a harness if its key may decide as people do
+ * (`runs:approve`).
+ */
+export function listApprovable(
+  named: readonly NamedServer[],
+  { harness }: RunDefinition,
+  { policy }: Caller,
+): string[] {
+  const decides = harness === undefined || policy === undefined || policy.scopes.includes("runs:approve");
+  return decides ? named.map(({ label }) => label) : [];
+}
+
 /** An error of what a run is given, with the place of its field in the request. `named`: the servers that the request names as tools. */
 export function atRequest(thrown: unknown, { tools }: GivenRun, named: readonly NamedServer[]): unknown {
   if (!(thrown instanceof GatewayError)) return thrown;

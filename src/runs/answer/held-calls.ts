@@ -73,8 +73,10 @@ export function planHeldCalls(
   return { step, executions: decided, checkpoints: checkpoints.filter((one) => waiting.has(one.execution!)) };
 }
 
-/** Why a call that needs the client's approval is not made, as the model is shown it. `definitions`: of the run whose client has
- * approved it, and of the one at hand. */
+/**
+ * Why a call that needs the client's approval is not made, as the model is shown it. `definitions`: of the run whose client was to
+ * approve it, and of the one at hand.
+ */
 function findProblem(
   { name }: Execution,
   decision: ClientDecision | undefined,

@@ -92,7 +92,7 @@ export type RunParts = Omit<GivenRun, "harness" | "tools"> & {
 /**
  * The request of the call that a run answers. `text`: behind the shield, without its messages; `systems`: the leading system messages,
  * each as JSON text. `hasTools`: it has tools that its client executes. `named`: the servers that it names as tools; `listed`: those of them
- * whose tools the answer lists; `showsCalls`: it shows calls of servers' tools. `isChained`: as in `TurnInput`.
+ * whose tools the answer lists; `approves`: those about whose calls the client may decide; `showsCalls`: it shows calls of servers' tools. `isChained`: as in `TurnInput`.
  */
 export type AnsweredRequest = {
   surface: SurfaceId;
@@ -103,6 +103,7 @@ export type AnsweredRequest = {
   hasTools: boolean;
   named?: string[];
   listed?: string[];
+  approves?: string[];
   showsCalls?: true;
   isChained?: true;
 };

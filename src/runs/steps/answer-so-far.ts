@@ -16,7 +16,7 @@ export class AnswerSoFar {
   constructor(run: Run, definition: RunDefinition, { restore }: Pick<StepServices, "restore">) {
     this.#shown = { run, definition, argsOf: (execution) => restore(execution, run) };
     this.#merging = mergingOf(definition);
-    this.#parts = [{ shown: showLists(this.#shown) }];
+    this.#parts = [{ shown: this.opening }];
   }
 
   /** As a restart has left it in the session. */
@@ -55,6 +55,7 @@ export class AnswerSoFar {
     return shown;
   }
 
+  /** What is shown in front of the first step. */
   get opening(): readonly Opaque[] {
     return showLists(this.#shown);
   }

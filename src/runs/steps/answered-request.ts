@@ -13,12 +13,12 @@ import { toModelTool } from "../state/tool.ts";
 
 /**
  * The request of a call as the run that answers it stores it: without its messages, which the session has. `labels`: of the servers that
- * it names as tools. A client that goes on from an answer has the lists of their tools already.
+ * it names as tools; `approves`: of those about whose calls its client may decide. A client that goes on from an answer has the lists of their tools already.
  */
 export function toAnsweredRequest(
   request: ParsedRequest,
   headers: Headers,
-  { isChained, labels }: { isChained: boolean; labels: string[] },
+  { isChained, labels, approves }: { isChained: boolean; labels: string[]; approves: string[] },
 ): AnsweredRequest {
   const { text, members, surface, outside, items, systemCount } = request;
   const { layout } = surface.dialect;
@@ -33,6 +33,7 @@ export function toAnsweredRequest(
     systems: items.slice(0, systemCount),
     hasTools: (request.request.tools ?? []).some((tool) => !isNamed(tool, request, labels)),
     ...(labels.length > 0 && { named: labels, listed: isChained ? [] : labels.filter((one) => !known.includes(one)) }),
+    ...(approves.length > 0 && { approves }),
     ...(showsCalls && { showsCalls }),
     ...(isChained && { isChained }),
   };

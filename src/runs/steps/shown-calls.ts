@@ -66,10 +66,10 @@ export function approvalIdOf(run: Run, { id }: ToolCall, definition: RunDefiniti
   return approvals && idOf(run, approvals.prefix, id);
 }
 
-/** Whether the client of a call can approve calls of a tool: it names the tool's server, on a wire that has approvals. */
+/** Whether the client of a call can approve calls of a tool: it may, and its wire has approvals. */
 export const canApprove = (definition: RunDefinition, tool: RunTool): boolean =>
   tool.type === "mcp" &&
-  definition.client?.named?.includes(tool.server) === true &&
+  definition.client?.approves?.includes(tool.server) === true &&
   wireOf(definition)?.approvals !== undefined;
 
 /** Whether an execution waits for the approval of the client whose call its run answers. */

@@ -141,6 +141,10 @@ it("a request names a server of its harness by the label, and is asked what that
   });
   expect(await callsOf("labelled")).toHaveLength(1);
   expect([done.text, done.rhone.losses]).toEqual([expect.not.stringContaining("mcp_"), undefined]);
+  // Who may not decide as people do does not decide what the harness leaves to them.
+  const key = await newKey(["inference"], { defaults: { harness: "harness_labelled" } });
+  const denied = await answered("responses", refund(REQUEST), { key, more: { tools } });
+  expect(denied.text).toContain("a person would have to approve it");
   const unknown = await ask("responses", "x", {
     ...options,
     more: { model, tools: [{ ...tools[0], server_label: "x" }] },

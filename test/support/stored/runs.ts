@@ -69,6 +69,7 @@ export const RUNS = {
     hasTools: true,
     named: true,
     listed: true,
+    approves: true,
     showsCalls: true,
     isChained: true,
   } satisfies Members<AnsweredRequest>,
