@@ -1,6 +1,7 @@
 import OpenAI from "openai";
 import { ResponsesWS } from "openai/resources/responses/ws";
 import { describe, expect, it } from "vitest";
+import { writePlan } from "../fake/plan.ts";
 import { baseUrl, key } from "./gateway.ts";
 import { PROVIDERS } from "./matrix.ts";
 import { Connection, type Event, expectEvent, expectSchema } from "./open-responses.ts";
@@ -84,6 +85,18 @@ describe("the WebSocket mode", () => {
     expect(response).toMatchObject({ status: "completed", output: [] });
     const next = await connection.turn({ ...create, store: false, previous_response_id: response!.id, input: "And?" });
     expect(textOf(next)).toContain("zinc");
+    connection.close();
+  });
+
+  it("and the next one is answered by a run if the gateway executes tools for it", async () => {
+    const connection = await Connection.open();
+    const rhone = { tools: [{ type: "native", name: "time" }] };
+    const frame = { ...create, model: "fake/plan", store: false, rhone };
+    const input = [{ role: "developer", content: "Look at the clock." }];
+    const warm = await connection.turn({ ...frame, generate: false, input });
+    const plan = writePlan([[{ name: "time", args: {} }], "Late."]);
+    const next = await connection.turn({ ...frame, previous_response_id: warm.at(-1)!.response!.id, input: plan });
+    expect(textOf(next)).toContain("Late.");
     connection.close();
   });
 

@@ -40,10 +40,7 @@ export const hasServerTools = ({ rhone: { harness, tools } }: Pick<RequestText, 
   harness !== undefined || tools !== undefined || found.harness !== undefined || found.servers.length > 0;
 
 /** Throws `request.invalid` for what a call with such tools cannot have in this version. */
-export function requireRunnable(request: ParsedRequest, { response }: Pick<Call, "response">): void {
-  if (response?.background === true)
-    throw invalid("background", "expected false: the gateway executes tools of the call");
-  if (response?.isWarmUp === true) throw invalid("generate", "expected true: the gateway executes tools of the call");
+export function requireRunnable(request: ParsedRequest): void {
   if ((request.request.sampling?.n ?? 1) > 1)
     throw invalid("n", "expected 1: the gateway executes tools of the call, so that it has one answer");
   if (!storesContent(request.rhone))

@@ -115,8 +115,9 @@ export class SessionCalls {
 
   /** How the call is answered: by one call of a model, or by a run that executes tools for it. */
   async #prepareAnswer(call: Call, request: ParsedRequest, found: FoundTools): Promise<AnswerCall> {
-    if (!hasServerTools(request, found)) return call.response?.isWarmUp === true ? warmUp : generate;
-    requireRunnable(request, call);
+    if (call.response?.isWarmUp === true) return warmUp;
+    if (!hasServerTools(request, found)) return generate;
+    requireRunnable(request);
     return await this.#services.runs.prepare({ request, caller: call.caller, ...found });
   }
 

@@ -119,9 +119,7 @@ describe("the tools of a call", () => {
     expect([answer.status, (answer.whole.error as Json).param]).toEqual([400, param]);
   });
 
-  it("are refused of a background response, and of a key that may not start runs", async () => {
-    const answer = await ask("responses", "x", { rhone: TIME, more: { background: true } });
-    expect([answer.status, (answer.whole.error as Json).param]).toEqual([400, "background"]);
+  it("are refused of a key that may not start runs", async () => {
     expect((await ask("chat", "x", { rhone: TIME, key: await newKey(["inference"]) })).status).toBe(403);
   });
 });
