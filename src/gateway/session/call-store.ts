@@ -7,7 +7,7 @@ import { type CallStart, recordAgain } from "../../session/calls.ts";
 import { offload } from "../../session/large-strings.ts";
 import { type CompletedTurn, sessionNotFound } from "../../session/session.ts";
 import { isCancelled, type StoredResponse, storeResponse } from "../../session/stored-responses.ts";
-import type { WireItems } from "../../session/turns.ts";
+import type { Turn, WireItems } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { BY_TRANSCRIPT } from "../../surfaces/clients.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
@@ -53,21 +53,19 @@ type StoredCall = {
   onDispatch: () => void;
 };
 
-/**
- * The turn that a call's answer becomes, its large strings stored, and the answer as the client gets it. `total`: what all steps have
- * used, if the record is not that of the whole call.
- */
-type AnsweredTurn = {
-  turn: CompletedTurn;
+/** An answer as the client gets it. `total`: what all steps have used, if the record is not that of the whole call. */
+type Answer = {
   response: ModelResponse;
   reply: ReplyContext;
   total?: Pick<CallRecord, "usage" | "costMicrosUsd">;
 };
 
-/** Where a call of a session is stored. The last two are for a call that a run answers: `record` is that of its last step. */
+/** Where a call of a session is stored. The last three are for a call that a run answers: `record` is that of its last step. */
 export type SessionCallStore = CallStore & {
-  /** Commits the turn, with what `also` writes in the same transaction. */
-  commitTurn: (record: CallRecord, answered: AnsweredTurn, also?: () => void) => Promise<void>;
+  /** Commits the turn, whose large strings are stored, with what `also` writes in the same transaction. */
+  commitTurn: (record: CallRecord, answer: Answer & { turn: CompletedTurn }, also?: () => void) => Promise<void>;
+  /** Stores an answer whose turn the session has. */
+  storeAnswer: (record: CallRecord, answer: Answer & { turn: Turn }) => Promise<void>;
   /** Stores that there is no whole answer. */
   failAnswer: (record: CallRecord, error: GatewayError, partial?: PartialAnswer) => Promise<void>;
 };
@@ -102,17 +100,29 @@ export function createCallStore(
     if (call.conversation !== undefined && session.isDeleted) throw sessionNotFound();
     if (isNew) session.create(org, sessionId);
   };
-  const commitTurn: SessionCallStore["commitTurn"] = async (record, { turn, response, reply, total }, also) => {
-    const stored = responseState?.stored === true ? buildCompletedResponse(call, response, reply) : undefined;
+  const toStored = ({ response, reply }: Answer): StoredResponse | undefined =>
+    responseState?.stored === true ? buildCompletedResponse(call, response, reply) : undefined;
+  const commitTurn: SessionCallStore["commitTurn"] = async (record, { turn, ...answer }, also) => {
+    const stored = toStored(answer);
+    await afterCommit(record, { ...answer, stored, turn: session.commit(record, turn, stored, also) });
+  };
+  const storeAnswer: SessionCallStore["storeAnswer"] = async (record, answer) => {
+    const stored = toStored(answer);
+    if (stored !== undefined) storeResponse(sql, stored);
+    await afterCommit(record, { ...answer, stored });
+  };
+  const afterCommit = async (
+    record: CallRecord,
+    { turn, response, reply, total, stored }: Answer & { turn: Turn; stored: StoredResponse | undefined },
+  ): Promise<void> => {
     const completion = storesCompletion(request) ? buildCompletion(call.id, request, response, reply) : undefined;
-    const committed = session.commit(record, turn, stored, also);
     if (completion !== undefined) saveCompletion(sql, completion, record.org);
-    placement.onCommitted(committed);
+    placement.onCommitted(turn);
     await Promise.all([
       lifetime.durable(),
       index.addItems(call, stored === undefined ? [] : listIndexedIds(stored)),
       completion && index.addResponse(call, completion.id),
-      call.conversation?.recognizedBy === BY_TRANSCRIPT && index.addTranscript(call, committed.chain),
+      call.conversation?.recognizedBy === BY_TRANSCRIPT && index.addTranscript(call, turn.chain),
     ]);
     streams.onRecord({ ...record, ...total, id: call.id });
     lifetime.waitUntil(recordJudgement(record));
@@ -160,9 +170,17 @@ export function createCallStore(
     },
   };
   // Without content the call makes no turn: it ends as a failed one does.
-  if (storesContent(request.rhone)) return { ...store, commitTurn, failAnswer };
+  if (storesContent(request.rhone)) return { ...store, commitTurn, storeAnswer, failAnswer };
   const { start, restore, fail } = store;
-  return { start, commit: (record) => end(record), fail, ...(restore && { restore }), commitTurn, failAnswer };
+  return {
+    start,
+    commit: (record) => end(record),
+    fail,
+    ...(restore && { restore }),
+    commitTurn,
+    storeAnswer,
+    failAnswer,
+  };
 }
 
 /**

@@ -6,7 +6,7 @@ import { CANCELLED } from "../../gateway/call/stream-errors.ts";
 import type { SessionHost } from "../../gateway/session/call-runs.ts";
 import { toTurn } from "../../session/context.ts";
 import type { CompletedTurn } from "../../session/session.ts";
-import { hasTurn, type Turn } from "../../session/turns.ts";
+import { findTurn, hasTurn, type Turn } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import { newId } from "../../wire/id.ts";
@@ -38,6 +38,7 @@ export class ClientSteps implements StepForm {
   #unapproved: readonly Execution[] = [];
   #approvals: readonly Opaque[] = [];
   #last: CallRecord | undefined;
+  #isCommitted = false;
 
   /** `waiting`: absent after a restart, as its client has lost its connection. */
   constructor(run: Run, definition: RunDefinition, services: StepServices, waiting?: WaitingCall) {
@@ -120,9 +121,14 @@ export class ClientSteps implements StepForm {
     const ofTurn = { ...record, turnId: lastTurnOf(this.#run)! };
     if (this.#waiting === undefined) return void this.#services.state.session.commit(ofTurn, turn, undefined, also);
     const { host, answer: shown } = this.#waiting;
+    this.#isCommitted = true;
+    const answered = { turn, response: merged, reply: shown.reply, total: this.#totalOf(record) };
+    await host.store.commitTurn(ofTurn, answered, also);
+  }
+
+  #totalOf({ costMicrosUsd }: CallRecord): Pick<CallRecord, "usage" | "costMicrosUsd"> {
     const { usage, costMicros } = this.#run;
-    const total = { usage, ...(record.costMicrosUsd !== undefined && { costMicrosUsd: costMicros }) };
-    await host.store.commitTurn(ofTurn, { turn, response: merged, reply: shown.reply, total }, also);
+    return { usage, ...(costMicrosUsd !== undefined && { costMicrosUsd: costMicros }) };
   }
 
   #hidesIn({ blocks }: ModelResponse["messages"][number]): boolean {
@@ -148,14 +154,25 @@ export class ClientSteps implements StepForm {
     if (this.#waiting === undefined) return;
     const { answer } = this.#waiting;
     const isAnswered = this.#endsWithAnswer && this.#last !== undefined && error === undefined;
-    if (isAnswered) answer.insert(this.#approvals);
-    if (isAnswered) return await answer.end(this.#last!, this.#run.costMicros);
+    if (isAnswered) {
+      answer.insert(this.#approvals);
+      await this.#storeAnswer(this.#last!, this.#waiting);
+      return await answer.end(this.#last!, this.#run.costMicros);
+    }
     const cause = error ?? toEndError(this.#run);
     try {
       await this.#storeFailure(cause, this.#waiting);
     } finally {
       await answer.fail(cause);
     }
+  }
+
+  /** Stores an answer that no reply of the model has ended, but a limit. */
+  async #storeAnswer(record: CallRecord, { host, answer }: WaitingCall): Promise<void> {
+    const turn = this.#isCommitted ? undefined : findTurn(this.#services.state.sql, lastTurnOf(this.#run)!);
+    if (turn === undefined) return;
+    const answered = { turn, response: this.#soFar!.merged, reply: answer.reply, total: this.#totalOf(record) };
+    await host.store.storeAnswer({ ...record, turnId: turn.id }, answered);
   }
 
   async #storeFailure(cause: GatewayError, { host, answer }: WaitingCall): Promise<void> {

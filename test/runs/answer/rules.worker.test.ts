@@ -255,6 +255,16 @@ describe("what is stored of an answer", () => {
     expect((items.data as Json[])[0]).toMatchObject({ role: "user" });
   });
 
+  it("that of a response that a limit has ended as well", async () => {
+    await storeHarness("stored-limit", { tools: [{ native: "time" }], limits: { max_turns: 1 } });
+    const rhone = { harness: "harness_stored-limit" };
+    for (const stream of [false, true]) {
+      const answer = await answered("responses", plan([call("time")], "Never."), { rhone, stream });
+      const stored = await json("GET", `/v1/responses/${answer.whole.id as string}`);
+      expect(stored).toMatchObject({ status: "completed", output: answer.whole.output });
+    }
+  });
+
   it("a chat completion", async () => {
     const answer = await answered("chat", plan([call("time")], "Late."), { rhone: TIME, more: { store: true } });
     const stored = await json("GET", `/v1/chat/completions/${answer.whole.id as string}`);
