@@ -172,7 +172,7 @@ export class SessionServices {
       index: {
         addResponse: ({ id, caller }, responseId) => this.indexResponse({ id, org: caller.org }, responseId),
         addTranscript: ({ caller, conversation }, hash) =>
-          indexTranscript(env.DIRECTORY, caller, { conversation: conversation!.id, hash }),
+          indexTranscript(env.DIRECTORY, caller, { conversation: conversation!.id!, hash }),
         addItems: ({ id, caller }, ids) => this.indexItems({ id, org: caller.org }, ids),
         findItems: (org, ids) => findResponseItems(env, org, ids),
       },

@@ -8,7 +8,8 @@ import { isRepeatable } from "./execute-tool.ts";
 import type { RunEvent } from "./run-events.ts";
 import { toCompleted } from "./run-views.ts";
 import type { RunServices } from "./services.ts";
-import { type Execution, isSettled, lastTurnOf, movesHead, type Run, type Step } from "./state/run.ts";
+import { type Execution, isSettled, lastTurnOf, type Run, type Step } from "./state/run.ts";
+import { movesHead } from "./steps/run-line.ts";
 import type { StepForm } from "./steps/step-form.ts";
 
 const NO_ITEMS = { dialect: native.id, items: "", issuer: "" };
@@ -119,7 +120,7 @@ export function keepResultsBehind(
   const turn = { ...toItemsTurn(parent, { input: results, output: [] }), ...last?.hashes };
   const [linked] = linkTurns([turn], { parent, objectId, now: lifetime.now() });
   const added = { ...linked!, ...(last && { id: last.id }) };
-  session.add(added, { moves: movesHead(run, session.row.head) }, () => {});
+  session.add(added, { moves: movesHead(run, state) }, () => {});
 }
 
 /** Adds items to the session without a call. */

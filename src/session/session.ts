@@ -177,7 +177,7 @@ export class Session {
     const { isBeside } = completed.context;
     const isNext = (turn.parent ?? null) === this.row.head;
     const moves =
-      isBeside === undefined ? record.contextMode === "stateful" || isNext : this.#mayMoveHead(isBeside, record);
+      isBeside === undefined ? record.contextMode === "stateful" || isNext : !isBeside && this.isLatest(turn.id);
     this.add(turn, { moves, instructions: completed.instructions, callRecord: record }, () => {
       endCall(this.#sql, record);
       if (response !== undefined) storeResponse(this.#sql, response);
@@ -207,10 +207,10 @@ export class Session {
     if (moves) this.#path = isNext ? this.#path && [...this.#path, turn] : undefined;
   }
 
-  /** A call of the main conversation that began before that of the head was abandoned for it. */
-  #mayMoveHead(isBeside: boolean, { createdAt }: Pick<CallRecord, "createdAt">): boolean {
+  /** Whether no call that began after that of this turn has the head: in a conversation, a call is abandoned for a later one. */
+  isLatest(turn: string): boolean {
     const { head } = this.row;
-    return !isBeside && (head === null || createdAtOf(head) <= createdAt);
+    return head === null || createdAtOf(head) <= createdAtOf(turn);
   }
 
   /**

@@ -79,13 +79,37 @@ describe.each(rowsOf(OWN))("Claude Code on %s", (row) => {
     if (row === OWN) await expectBytesKept(bench);
   });
 
+  it("has sub-agents with the gateway's tools beside the conversation, which goes on behind a compaction", async () => {
+    const { bench, claude, at } = await openClaude(row, { hasServerTools: true });
+    const [time, order] = serverCalls;
+    const sub = (name: string): Planned =>
+      agent(`Reads ${name}`, writePlan([[time], [read(at(name)), order], [order], `${name} is read.`]));
+    const names = ["a.txt", "b.txt"];
+    expect(await claude(writePlan([[time], names.map(sub), "All done."]))).toContain("All done.");
+    await claude("--continue", "/compact");
+    const again = [[time], [read(at("b.txt"))], "Again."];
+    expect(await claude("--continue", writePlan(again))).toContain("Again.");
+    const [timeline, ...others] = await bench.timelines();
+    expect(others).toEqual([]);
+    const called = [time, read(""), order, order].map(({ name }) => name);
+    expect(saidByAgents(timeline!).map((words) => words.toSorted())).toEqual(
+      names.map((name) => [...called, `${name} is read.`].toSorted()),
+    );
+    const main = ["time", "Agent", "Agent", "All done.", "All done.", "time", "Read", "Again."];
+    expect(said(timeline!).toSorted()).toEqual(main.toSorted());
+  });
+
   it("runs its own tools, and not those that the gateway executes", async () => {
     const { bench, claude, at } = await openClaude(row, { hasServerTools: true });
     const [time, order] = serverCalls;
     const plan = [[time], [read(at("a.txt")), order], [order, time], [bash("cat b.txt")], "All read."];
     expect(await claude(writePlan(plan))).toContain("All read.");
     expect(await claude("--continue", writePlan([[time], [bash("ls")], "Again."]))).toContain("Again.");
-    await expectServerToolsHidden(bench);
+    const called = [time, read(""), order, order, time, bash(""), time, bash("")];
+    await expectServerToolsHidden(
+      bench,
+      called.map(({ name }) => name),
+    );
   });
 });
 

@@ -6,6 +6,7 @@ import { baseUrl, key as adminKey } from "../clients/gateway.ts";
 import { newHarnessKey } from "../clients/harness-key.ts";
 import { run } from "../clients/programs.ts";
 import type { SeenRequest } from "../fake/dialects.ts";
+import { stepsOf } from "../fake/loop.ts";
 import { answerMcp } from "../fake/mcp.ts";
 import type { Planned } from "../fake/plan.ts";
 import { listen } from "../fake/upstream.ts";
@@ -195,14 +196,21 @@ async function makeKeyWithTools(): Promise<string> {
   });
 }
 
-/** The program was never shown a call of a tool that the gateway executes, and the model has seen what came of all of them. */
-export async function expectServerToolsHidden({ sent, seen }: Workbench): Promise<void> {
-  const shown = sent().map(({ body }) => body);
-  const asked = (await seen()).map(({ raw }) => raw);
-  for (const { name } of serverCalls) {
-    expect(shown.filter((body) => body.includes(`"${name}"`))).toEqual([]);
-    expect(asked.filter((raw) => raw.includes(`"${name}"`)).length).toBeGreaterThan(shown.length);
-  }
+/**
+ * The program was never shown a call of a tool that the gateway executes. All calls stand in one session, and the model's last
+ * request has each of them once, with its result. `called`: the names of all, also of the program's own tools.
+ */
+export async function expectServerToolsHidden(
+  { sent, seen, timelines }: Workbench,
+  called: readonly string[],
+): Promise<void> {
+  const names = serverCalls.map(({ name }) => `"${name}"`);
+  expect(sent().filter(({ body }) => names.some((name) => body.includes(name)))).toEqual([]);
+  expect(sent().filter(({ status }) => status !== 200)).toEqual([]);
+  const steps = stepsOf(JSON.parse((await seen()).at(-1)!.raw));
+  expect(steps.flatMap((step) => (step.kind === "call" ? [step.name] : []))).toEqual(called);
+  expect(steps.filter(({ kind }) => kind === "result")).toHaveLength(called.length);
+  expect(await timelines()).toHaveLength(1);
 }
 
 const HOPS = new Set(["connection", "content-length", "content-encoding", "host", "keep-alive", "transfer-encoding"]);

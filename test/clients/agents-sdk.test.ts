@@ -19,9 +19,13 @@ import { newHarnessKey } from "./harness-key.ts";
 
 setTracingDisabled(true);
 
-let apiKey = "";
+let ownKey = "";
+let recognisingKey = "";
 beforeAll(async () => {
-  apiKey = await newHarnessKey("agents-sdk", { tools: [{ type: "native", name: "time" }] });
+  const harness = { tools: [{ type: "native", name: "time" }] };
+  ownKey = await newHarnessKey("agents-sdk", harness);
+  const defaults = { harness: "harness_agents-sdk-2", conversation: "transcript" };
+  recognisingKey = await newHarnessKey("agents-sdk-2", harness, { defaults });
 });
 
 const time = { name: "time", args: {} };
@@ -33,7 +37,7 @@ const SECOND = plan([time], [weather("Oslo")], "Snow.");
 type Api = "chat" | "responses";
 
 /** An agent with a tool of its own. `cities`: those that the tool was called for. */
-function openAgent(api: Api, headers: Record<string, string> = {}) {
+function openAgent(api: Api, headers: Record<string, string> = {}, apiKey = ownKey) {
   const client = new OpenAI({ baseURL: `${baseUrl}/v1`, apiKey, maxRetries: 0, defaultHeaders: headers });
   const Model = api === "chat" ? OpenAIChatCompletionsModel : OpenAIResponsesModel;
   const cities: string[] = [];
@@ -75,6 +79,22 @@ describe.each<Api>(["chat", "responses"])("the Agents SDK on %s", (api) => {
     expect(new Set(callsIn(second.history))).toEqual(new Set(["weather"]));
   });
 
+  it.each([false, true])("goes on in the conversation that it names (stream: %s)", async (stream) => {
+    const { agent, cities } = openAgent(api, { "x-rhone-conversation-id": `${api} ${stream}` });
+    const session = new MemorySession();
+    const texts = [await ask(agent, FIRST, { stream, session }), await ask(agent, SECOND, { stream, session })];
+    expect(texts.map(({ text }) => text)).toEqual(["Sun.", "Snow."]);
+    // The model has seen what the gateway's tools have returned.
+    expect(cities).toEqual(["Lyon", "Rome", "Oslo"]);
+  });
+
+  it("goes on in the conversation that its key recognises", async () => {
+    const { agent, cities } = openAgent(api, {}, recognisingKey);
+    const first = await ask(agent, FIRST, { stream: true });
+    const second = await ask(agent, [...first.history, { role: "user", content: SECOND }], { stream: false });
+    expect([first.text, second.text, cities]).toEqual(["Sun.", "Snow.", ["Lyon", "Rome", "Oslo"]]);
+  });
+
   it("keeps what it has got in a session of its own", async () => {
     const { agent } = openAgent(api);
     const session = new MemorySession();
@@ -95,6 +115,5 @@ it.each([false, true])("the Agents SDK goes on from a conversation of the gatewa
     [SECOND, "Snow."],
   ] as const)
     expect((await ask(agent, question, { stream, conversationId })).text).toBe(answer);
-  // The model has seen what the gateway's tools have returned.
   expect(cities).toEqual(["Lyon", "Rome", "Oslo"]);
 });

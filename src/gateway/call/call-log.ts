@@ -8,7 +8,6 @@ import type { Target } from "../../routing/locate.ts";
 import type { CallStart } from "../../session/calls.ts";
 import type { Context } from "../../session/session.ts";
 import { type Attempt, type CallRecord, type DiscardedUsage, runIdOf } from "../../store/records.ts";
-import type { Conversation } from "../../surfaces/clients.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import { storesContent } from "../../surfaces/rhone.ts";
 import { withPrefix } from "../../wire/id.ts";
@@ -292,7 +291,10 @@ function toRecordedError({ code, message, status, retryAfterSeconds }: GatewayEr
 }
 
 /** What a record has of a conversation. Its id is the client's own, and no other part reads it. */
-const withoutId = ({ id: _, ...conversation }: Conversation): NonNullable<CallRecord["conversation"]> => conversation;
+const withoutId = ({
+  id: _,
+  ...conversation
+}: NonNullable<Call["conversation"]>): NonNullable<CallRecord["conversation"]> => conversation;
 
 /** An attempt that was sent. Times are Unix milliseconds. */
 type StartedAttempt = {

@@ -34,8 +34,8 @@ export type Call = {
   contextMode: CallRecord["contextMode"];
   /** On OpenAI's Responses surface: the state that the caller refers to. */
   response?: ResponsesState;
-  /** The conversation whose session this is, by its client's own id. The request has the whole transcript. */
-  conversation?: Conversation;
+  /** The conversation whose session this is. The request has the whole transcript. `id`: its client's own; absent in a later step of a run. */
+  conversation?: NonNullable<CallRecord["conversation"]> & Partial<Pick<Conversation, "id">>;
   /** The run of which it is a step. */
   runId?: string;
 };

@@ -1,15 +1,14 @@
 import type { Message } from "../../canonical/types.ts";
-import { findCallState } from "../../session/calls.ts";
-import { decodeInstructions, decodeItems } from "../../session/history/decode.ts";
+import type { CallStart } from "../../session/calls.ts";
+import type { TranscriptReading } from "../../session/continuation.ts";
+import { decodeItems } from "../../session/history/decode.ts";
 import { inlineAll } from "../../session/large-strings.ts";
-import type { Context, Instructions } from "../../session/session.ts";
-import type { Turn } from "../../session/turns.ts";
-import type { CallRecord } from "../../store/records.ts";
-import type { Conversation } from "../../surfaces/clients.ts";
+import type { Context, TurnInput } from "../../session/session.ts";
+import type { Turn, WireItems } from "../../session/turns.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
-import { withPrefix } from "../../wire/id.ts";
 import { cutText } from "../../wire/surrogates.ts";
 import { toCompletedTurn, toInputStep, toTurnInput } from "../call/turn-input.ts";
+import { ConversationLines, readInstructions } from "./conversation-lines.ts";
 import { FoundPlaces, type Placement, withStoredResults } from "./placement.ts";
 import type { ResentRequest } from "./resent-request.ts";
 import type { SessionState } from "./services.ts";
@@ -27,117 +26,137 @@ const MAX_INSTRUCTIONS = 200_000;
 export function placeInConversation(
   state: SessionState,
   resent: ResentRequest,
-  { whole, agent }: { whole: ParsedRequest } & Pick<Conversation, "agent">,
+  { whole, agent }: { whole: ParsedRequest; agent: string | undefined },
 ): Placement {
-  const { session, blobs } = state;
-  const places = new FoundPlaces(state, resent);
-  const input = toTurnInput(resent.request);
-  const lines = new Lines(state, agent, readText(input.instructions));
+  const place = new PlaceInConversation(state, resent, agent);
   let located: Context | undefined;
-  let startsLine = false;
   return {
-    findParent: () => session.locate(input).parent,
+    findParent: () => place.findParent(),
     place: async (_, started) => {
-      const found = session.locate(input, { ...places.reading, prefer: (turn) => lines.includes(turn) });
-      const isBeside = lines.isBeside(found.parent);
-      startsLine = isBeside && !lines.includes(found.parent?.id);
-      located = { ...found, isBeside };
-      const conversation = { ...started.conversation!, ...(isBeside && { isBeside }) };
-      return {
-        context: { ...located, known: 0 },
-        started: { ...started, conversation },
-        input: toInputStep(resent.request, located).input,
-      };
+      const found = place.find(started);
+      located = found.context;
+      return { ...found, context: { ...located, known: 0 }, input: toInputStep(resent.request, located).input };
     },
     restore: async () => {
-      const asSent = { request: whole, context: { ...located!, known: 0 } };
-      if (located?.parent === undefined) return asSent;
-      const path = session.pathOf(located.parent.id);
-      const history = await inlineAll(
-        path.flatMap(({ input: requested, output }) => [requested, output]),
-        blobs,
-      );
-      const sent = whole.messages.slice(whole.systemCount);
-      const held = history.flatMap(decodeItems);
-      // Hashes do not cover everything that a transcript may say, and a session may have been compacted.
-      if (!saySame(sent.slice(0, held.length), held)) return asSent;
-      return { request: resent.request, context: withStoredResults({ ...located, history }, state) };
+      const history = await readHistory(state, located!, resent.request, whole);
+      return history === undefined
+        ? { request: whole, context: { ...located!, known: 0 } }
+        : { request: resent.request, context: withStoredResults({ ...located!, history }, state) };
     },
     complete: (answer) => toCompletedTurn({ ...answer, request: resent.request, context: located! }),
-    onCommitted: ({ id }) => {
-      places.remember();
-      if (!startsLine) return;
-      session.change({}, "agent_started", {
-        turn_id: id,
-        ...(agent !== undefined && { agent }),
-        ...(input.instructions && { instructions: cutText(readText(input.instructions), MAX_INSTRUCTIONS) }),
-      });
-    },
+    onCommitted: (turn) => place.onCommitted(turn),
   };
 }
 
-/** The lines of a conversation, as a call of the agent, or under these instructions, sees them. */
-class Lines {
+/**
+ * The same for a call that a run answers: its model gets the history as the session has it, with the calls that its client
+ * was not shown. A transcript that says something else starts at the root.
+ */
+export function continueConversation(
+  state: SessionState,
+  request: ParsedRequest,
+  agent: string | undefined,
+): Placement {
+  const place = new PlaceInConversation(state, { request }, agent);
+  return {
+    findParent: () => place.findParent(),
+    place: async (_, given) => {
+      const { context, started } = place.find(given);
+      const history = await readHistory(state, context, request, request);
+      if (history === undefined) return { context: { ...context, parent: undefined, known: 0 }, started };
+      return { context: withStoredResults({ ...context, history }, state), started };
+    },
+    complete: toCompletedTurn,
+    onCommitted: (turn) => place.onCommitted(turn),
+  };
+}
+
+/** Where the transcript of one call stands among the lines of its conversation. */
+class PlaceInConversation {
   readonly #state: SessionState;
   readonly #agent: string | undefined;
-  readonly #instructions: string;
-  readonly #isOfMain: boolean;
+  readonly #places: FoundPlaces;
+  readonly #input: TurnInput;
+  readonly #lines: ConversationLines;
+  #startsLine = false;
 
-  constructor(state: SessionState, agent: string | undefined, instructions: string) {
-    const { session } = state;
+  constructor(state: SessionState, resent: ResentRequest, agent: string | undefined) {
     this.#state = state;
     this.#agent = agent;
-    this.#instructions = instructions;
-    this.#isOfMain = agent === undefined && session.exists && this.#isAlike(readText(session.instructions));
+    this.#places = new FoundPlaces(state, resent);
+    this.#input = toTurnInput(resent.request);
+    this.#lines = new ConversationLines(state, agent, readInstructions(this.#input.instructions));
   }
 
-  /** Whether the call stands beside the main conversation if it continues `parent`. */
-  isBeside(parent: Turn | undefined): boolean {
-    const { head } = this.#state.session;
-    if (this.#agent !== undefined) return true;
-    if (head === undefined || this.#isOfMain) return false;
-    if (parent === undefined) return true;
-    // Until the main conversation was continued, it is not known which line it is: a client may ask for a title first.
-    return this.#lineOf(parent.id)?.isBeside === true && head.depth > 1;
+  /** As in `Placement`. */
+  findParent(): Turn | undefined {
+    return this.#locate({ from: this.#places.reading.from }).parent;
   }
 
-  /** Whether a turn is of the call's own line. */
-  includes(turn: string | undefined): boolean {
-    if (turn === undefined) return false;
-    const line = this.#lineOf(turn);
-    if (line?.agent !== this.#agent) return false;
-    return this.#agent !== undefined || (line?.isBeside !== true) === this.#isOfMain;
+  #locate(reading: TranscriptReading): Context {
+    return this.#state.session.locate(this.#input, { ...reading, prefer: (turn) => this.#lines.includes(turn) });
   }
 
-  #lineOf(turn: string): CallRecord["conversation"] {
-    return findCallState(this.#state.sql, withPrefix(turn, "call"))?.started.conversation;
+  /** The call's context, without the history, and its start. */
+  find(started: CallStart): { context: Context; started: CallStart } {
+    const found = this.#locate(this.#places.reading);
+    const isBeside = this.#lines.isBeside(found.parent);
+    this.#startsLine = isBeside && !this.#lines.includes(found.parent?.id);
+    const conversation = { ...started.conversation!, ...(isBeside && { isBeside }) };
+    return { context: { ...found, isBeside }, started: { ...started, conversation } };
   }
 
-  /** Whether instructions are the same but for a few lines, such as one with the date. */
-  #isAlike(others: string): boolean {
-    if (this.#instructions === others) return true;
-    const own = new Set(this.#instructions.split("\n"));
-    const other = new Set(others.split("\n"));
-    const shared = [...own].filter((line) => other.has(line)).length;
-    return shared >= SHARE * Math.max(own.size, other.size);
+  /** As in `Placement`. */
+  onCommitted({ id }: Turn): void {
+    this.#places.remember();
+    if (!this.#startsLine) return;
+    const { instructions } = this.#input;
+    this.#state.session.change({}, "agent_started", {
+      turn_id: id,
+      ...(this.#agent !== undefined && { agent: this.#agent }),
+      ...(instructions && { instructions: cutText(readInstructions(instructions), MAX_INSTRUCTIONS) }),
+    });
   }
 }
 
-/** Of lines in common. */
-const SHARE = 0.8;
+/**
+ * The history up to the turn that a call continues, as the session has it; `undefined` if the call's transcript (`whole`) says
+ * something else: hashes do not cover everything that one may say, and a session may have been compacted. `request`: of which
+ * the context knows so many messages.
+ */
+async function readHistory(
+  { session, blobs }: SessionState,
+  { parent, known }: Context,
+  request: ParsedRequest,
+  whole: ParsedRequest,
+): Promise<readonly WireItems[] | undefined> {
+  if (parent === undefined) return [];
+  const path = session.pathOf(parent.id);
+  const history = await inlineAll(
+    path.flatMap(({ input, output }) => [input, output]),
+    blobs,
+  );
+  const isAdded = (i: number): boolean => i % 2 === 0 && path[i / 2 - 1]?.kind === "step";
+  const held = history.flatMap((items, i) => (isAdded(i) ? [] : decodeItems(items)));
+  const newCount = request.messages.length - request.systemCount - known;
+  const sent = whole.messages.slice(whole.systemCount, whole.messages.length - newCount);
+  return saySame(sent, held) ? history : undefined;
+}
 
-const readText = (instructions: Instructions | undefined): string =>
-  decodeInstructions(instructions)
-    .flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "text" ? [block.text] : [])))
-    .join("\n\n");
-
-/** Whether the client's messages among these are the same, but for what their items are beside their content. */
+/**
+ * Whether the client's messages among these are the same, but for what their items are beside their content. Results of tools
+ * are left out: their hashes have matched, and the client was not shown those of the gateway's tools.
+ */
 function saySame(sent: readonly Message[], held: readonly Message[]): boolean {
-  const [own, other] = [sent, held].map((all) => all.filter(({ role }) => role !== "assistant").map(toContent));
+  const [own, other] = [sent, held].map((all) => all.flatMap(toContents));
   return own!.length === other!.length && own!.every((content, i) => content === other![i]);
 }
 
-const toContent = ({ role, blocks }: Message): string =>
-  JSON.stringify([role, blocks], (key, value: unknown) => (BESIDE_CONTENT.has(key) ? undefined : value));
+const toContents = ({ role, blocks }: Message): string[] =>
+  role === "assistant"
+    ? []
+    : blocks.flatMap((block) => (block.kind === "tool_result" ? [] : [JSON.stringify([role, block], withoutExtras)]));
 
-const BESIDE_CONTENT = new Set(["native", "cache", "unshared", "isIdAssigned"]);
+const withoutExtras = (key: string, value: unknown): unknown => (BESIDE_CONTENT.has(key) ? undefined : value);
+
+const BESIDE_CONTENT = new Set(["native", "cache", "unshared"]);

@@ -1,6 +1,7 @@
 import { toGatewayError } from "../../canonical/error.ts";
 import type { Caller } from "../../keys/caller.ts";
 import { findCallState } from "../../session/calls.ts";
+import { sessionNotFound } from "../../session/session.ts";
 import { withDefaults, withKeyDefaults } from "../../surfaces/defaults.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 import { type ParsedRequest, readMembers, type RequestText } from "../../surfaces/request.ts";
@@ -25,7 +26,7 @@ import {
   type SessionHost,
 } from "./call-runs.ts";
 import { type CallStoreServices, createCallStore } from "./call-store.ts";
-import { placeInConversation } from "./conversation-placement.ts";
+import { continueConversation, placeInConversation } from "./conversation-placement.ts";
 import { findNamedServers } from "./named-servers.ts";
 import { continueSession, type Placement } from "./placement.ts";
 import { deferRequest, parseSessionRequest, type ResentRequest } from "./resent-request.ts";
@@ -102,15 +103,10 @@ export class SessionCalls {
     const sessionId = isNew ? sessionCall.sessionId : session.row.id;
     const facts = { id, sessionId, caller, headers, annotate, createdAt, ...(response && { response }) };
     const call: Call = { ...facts, contextMode: "stateful" };
-    if (conversation !== undefined) {
-      if (!isNew) session.requireActive(org);
-      const whole = resent.recalled === undefined ? resent.request : deferRequest(requestText, sessionCall);
-      const placement = placeInConversation(this.#services.state, resent, { whole, ...conversation });
-      const running = newRunningCall({ isNew, providers, shield, isSideBranch: true, placement });
-      return await this.#run({ ...call, conversation }, whole, running, { answer: generate });
-    }
-    const answer = await this.#prepareAnswer(call, resent.request, { harness, servers });
-    return await this.#answerInTurn(sessionCall, call, { providers, shield, requestText, resent, answer });
+    const read = { providers, shield, requestText, resent, found: { harness, servers } };
+    if (conversation !== undefined)
+      return await this.#answerInConversation(sessionCall, { ...call, conversation }, read);
+    return await this.#answerInTurn(sessionCall, call, read);
   }
 
   /** How the call is answered: by one call of a model, or by a run that executes tools for it. */
@@ -121,14 +117,37 @@ export class SessionCalls {
     return await this.#services.runs.prepare({ request, caller: call.caller, ...found });
   }
 
+  /** Answers a call of a conversation, beside all others of it. */
+  async #answerInConversation(
+    sessionCall: SessionCall,
+    call: Call,
+    { providers, shield, requestText, resent, found }: ReadCall,
+  ): Promise<Response> {
+    const { state } = this.#services;
+    const { session } = state;
+    const { isNew, caller } = sessionCall;
+    const { agent } = call.conversation!;
+    const whole = resent.recalled === undefined ? resent.request : deferRequest(requestText, sessionCall);
+    const answer = await this.#prepareAnswer(call, whole, found);
+    if (!isNew) session.requireActive(caller.org);
+    if (session.isDeleted) throw sessionNotFound();
+    const placement =
+      answer === generate
+        ? placeInConversation(state, resent, { whole, agent })
+        : continueConversation(state, whole, agent);
+    const running = newRunningCall({ isNew, providers, shield, isSideBranch: true, placement });
+    return await this.#run(call, whole, running, { answer });
+  }
+
   /** Answers a call when it may run in its session: after those before it, or beside them. */
   async #answerInTurn(
     sessionCall: SessionCall,
     call: Call,
-    { providers, shield, requestText, resent, answer }: ReadCall & { answer: AnswerCall },
+    { providers, shield, requestText, resent, found }: ReadCall,
   ): Promise<Response> {
     const { session } = this.#services.state;
     const { isNew, response, caller } = sessionCall;
+    const answer = await this.#prepareAnswer(call, resent.request, found);
     if (call.response?.background === true && !this.#background.has(call.id))
       return await this.#runInBackground(sessionCall, call, { request: resent.request, shield });
     const release = await this.#acquireLease(resent.request);
@@ -305,8 +324,12 @@ export class SessionCalls {
   }
 }
 
-/** A call whose request has been read: with the providers of its organisation. */
-type ReadCall = Pick<CallHost, "providers" | "shield"> & { requestText: RequestText; resent: ResentRequest };
+/** A call whose request has been read: with the providers of its organisation, and what the gateway executes for it. */
+type ReadCall = Pick<CallHost, "providers" | "shield"> & {
+  requestText: RequestText;
+  resent: ResentRequest;
+  found: FoundTools;
+};
 
 /**
  * One call while it runs. `isSideBranch`: it runs without the lease, beside another call (`on_busy: "branch"`). `stop`

@@ -81,7 +81,7 @@ export async function inferText(inference: TextInference): Promise<Response> {
   requireOwnObject(caller, at?.objectId, env);
   const annotate = !annotatesHeadersOnly(headers);
   const facts = { caller, annotate, createdAt, ...(response !== undefined && { response }) };
-  const conversation = at === undefined && !isRun ? await conversationOf(members, inference, response) : undefined;
+  const conversation = at === undefined ? await conversationOf(members, inference, response) : undefined;
   const decided = { inference, members, facts, isRun, create: readFlag(headers, "x-rhone-session-create") };
   const answer = conversation === undefined ? inferAt(at, decided) : inferInConversation(conversation, decided);
   return await outliveClient(answer, inference.ctx);

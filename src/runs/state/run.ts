@@ -44,7 +44,7 @@ export type StopReason = (typeof STOP_REASONS)[number];
  * `step`: the number of the last step, 0 before the first. `turns`: those that it has added to its session. `input`: what the next step adds to the conversation, the JSON text of its
  * member `input`. `events`: the number of the last event of its stream. `stalls`: starts after which nothing has moved. `clientCall`: the call that it answers, if it
  * answers one; of such a run, `at` is the last turn that it has added, `alias` are the hashes behind the input of its first step, and `head`
- * is the session's head that its last turn moves, absent if that is to stay (`on_busy: "branch"`). `leftTo`: the run that makes the calls
+ * is the session's head that its last turn moves, absent if that is to stay (`on_busy: "branch"`) or its call has a conversation. `leftTo`: the run that makes the calls
  * which its last reply has made beside those of its client.
  */
 export type Run = {
@@ -248,9 +248,6 @@ export const isWaiting = ({ status }: Pick<Run, "status">): boolean =>
 
 export const hasEnded = ({ status }: Pick<Run, "status">): boolean =>
   status === "completed" || status === "failed" || status === "cancelled";
-
-/** Whether the last turn of a run that answers a call becomes the head, which is `head` now: another call may have moved it meanwhile. */
-export const movesHead = (run: Run, head: string | null): boolean => run.head === head;
 
 /** A run that answers a call claims nothing: its call has the lease. */
 export const mayClaim = ({ clientCall }: Run): boolean => clientCall === undefined;

@@ -1,11 +1,13 @@
 import { continueSession } from "../../gateway/session/placement.ts";
 import { screenText } from "../../gateway/shield/screen-text.ts";
+import type { Context } from "../../session/session.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 import { parseRequest } from "../../surfaces/request.ts";
 import { newId } from "../../wire/id.ts";
 import type { RunDefinition } from "../state/definition.ts";
-import { movesHead, type Run } from "../state/run.ts";
+import type { Run } from "../state/run.ts";
 import { extendStep, toStepText } from "./answered-request.ts";
+import { conversationOfRun, movesHead } from "./run-line.ts";
 import type { ModelCallServices, NextStep, StepCall, StepReceiver } from "./step-form.ts";
 
 /** A run that answers a call, with the turn behind which its next step goes on. */
@@ -26,7 +28,8 @@ export async function prepareLaterStep(
   const text = toStepText(definition, run, parent);
   const shield = await models.shield(caller, text.rhone.safety);
   const request = parseRequest(screenText(text, shield), surface, outside);
-  const isBeside = isSideBranch ?? !movesHead(run, state.session.row.head);
+  const conversation = conversationOfRun(run, state);
+  const isBeside = isSideBranch ?? !movesHead(run, state);
   const placement = continueSession(state, { request }, { response: undefined, isSideBranch: isBeside });
   const createdAt = lifetime.now();
   return {
@@ -39,6 +42,7 @@ export async function prepareLaterStep(
       createdAt,
       contextMode: "stateful",
       runId: run.id,
+      ...(conversation && { conversation }),
     },
     request: extendStep(request, definition, { isLast, isFirst: false }),
     shield,
@@ -47,11 +51,18 @@ export async function prepareLaterStep(
       const { context, started } = await placement.place(ofTurn, given);
       state.session.start(started);
       shield?.storeValues();
-      return { ...context, losses: request.losses };
+      const placed = conversation === undefined ? context : inConversation(context, conversation);
+      return { ...placed, losses: request.losses };
     },
     receiver,
   };
 }
+
+/** A conversation has its instructions in its requests, and its turns stand on the line of the client's call. */
+const inConversation = (
+  { instructions: _, ...context }: Context,
+  { isBeside = false }: { isBeside?: boolean },
+): Context => ({ ...context, isBeside });
 
 /** No client gets the answer. */
 const UNREAD: StepReceiver = { push: () => {}, onRefused: () => {} };

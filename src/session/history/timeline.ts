@@ -6,7 +6,7 @@ import { withPrefix } from "../../wire/id.ts";
 import { type Json, type JsonObject, parseJson, withoutUndefined } from "../../wire/json.ts";
 import { findCallState, listCallIds } from "../calls.ts";
 import { listEvents, type SessionEvent } from "../events.ts";
-import { findTurn, listTurnNodes } from "../turns.ts";
+import { findLastStep, findTurn, listTurnNodes } from "../turns.ts";
 import { toApiBlocks, toApiTime } from "./views.ts";
 
 /** An entry of the timeline, as the API returns it: a turn, a call that made no turn, or an event. Times are RFC 3339. */
@@ -95,13 +95,15 @@ async function buildCallEntry(sql: Sql, id: string, blobs: Blobs): Promise<Timel
 
 /** Entry of a turn that no call of this session made. */
 async function buildTurnEntry(sql: Sql, id: string, blobs: Blobs): Promise<TimelineEntry> {
-  const { parent, origin, createdAt, input, output } = findTurn(sql, id)!;
+  const { kind, parent, origin, createdAt, input, output } = findTurn(sql, id)!;
+  const answered = kind === "step" ? findCallState(sql, withPrefix(findLastStep(sql, id), "call")) : undefined;
   return {
     id,
     type: "turn",
     turn_id: id,
     ...(parent !== undefined && { parent_id: parent }),
     ...(origin !== undefined && { copy_of: origin }),
+    ...withoutUndefined({ agent: answered?.started.conversation?.agent }),
     created_at: toApiTime(createdAt),
     input: await toApiBlocks(input, blobs),
     output: await toApiBlocks(output, blobs),
