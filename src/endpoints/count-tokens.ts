@@ -102,6 +102,7 @@ export function prepareCount(
   const encodeTarget = { ...toEncodeTarget(target), traits: describe(target) };
   const { instructions } = context;
   const isSplicable =
+    request.addedBytes === undefined &&
     target.dialect === request.surface.dialect.id &&
     (instructions === undefined || instructions.dialect === target.dialect) &&
     !translatesTools(request.request, encodeTarget);

@@ -1,8 +1,12 @@
 import type { Caller } from "../keys/caller.ts";
 import { defaultHarnessOf, harnessIdOf, parseHarnessId } from "../keys/harness-id.ts";
+import type { DefiningServices } from "../runs/define-run.ts";
+import { McpServers } from "../runs/servers/mcp-servers.ts";
 import type { Harness, HarnessVersion } from "../runs/state/harness.ts";
 import { parseJson } from "../wire/json.ts";
 import { organizationStub } from "./key-stubs.ts";
+import { findToolSecret } from "./org-secrets.ts";
+import { outboundNetworkFor } from "./outbound-network.ts";
 import { RefreshedCache } from "./refreshed-cache.ts";
 
 type Env = Pick<Cloudflare.Env, "ORGANIZATIONS">;
@@ -52,6 +56,17 @@ export async function findDefaultHarness(
   const load = async (): Promise<string | null> =>
     (await organizationStub(env, org).describe())?.policy.harness ?? null;
   return defaultHarnessOf(undefined, { harness: await OF_ORGANIZATIONS.get(org, load, { waitUntil }) });
+}
+
+/** What defining a run uses where it is not an object that defines it. */
+export function definingServicesFor(
+  env: Cloudflare.Env,
+  waitUntil: (work: Promise<unknown>) => void,
+): DefiningServices {
+  const findSecret: DefiningServices["findSecret"] = (org, name) => findToolSecret(env, org, name, waitUntil);
+  const network = outboundNetworkFor(env);
+  const servers = new McpServers(network, findSecret);
+  return { findHarness: (org, id) => findHarness(env, org, id, waitUntil), findSecret, network, servers };
 }
 
 /** After an organisation was changed here; other isolates see it within 20 seconds. */

@@ -8,7 +8,8 @@ import type { GivenRun, RunDefinition } from "./state/definition.ts";
 import { toRunParts } from "./state/harness.ts";
 import type { McpServer } from "./state/server.ts";
 
-type Resolving = Pick<RunServices, "findHarness" | "findSecret" | "servers" | "network">;
+/** What defining a run uses. */
+export type DefiningServices = Pick<RunServices, "findHarness" | "findSecret" | "servers" | "network">;
 
 /**
  * What a run goes on with, as its harness, its servers and its secrets are now. Throws `request.invalid`, naming the field, `auth.forbidden`
@@ -17,7 +18,7 @@ type Resolving = Pick<RunServices, "findHarness" | "findSecret" | "servers" | "n
 export async function defineRun(
   given: GivenRun,
   caller: Caller,
-  { findHarness, findSecret, servers, network }: Resolving,
+  { findHarness, findSecret, servers, network }: DefiningServices,
 ): Promise<RunDefinition> {
   const { org } = caller;
   const version = given.harness && (await findHarness(org, given.harness.id));

@@ -1,5 +1,7 @@
-import { describe, expect, it } from "vitest";
-import { get } from "../support/worker/client.ts";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { newKey, storeHarness } from "../support/runs/client.ts";
+import { crm } from "../support/runs/mcp.ts";
+import { get, request } from "../support/worker/client.ts";
 import { asked, mirrored, send, VERSION, WORDS } from "../support/worker/endpoint-client.ts";
 
 describe("a count of tokens", () => {
@@ -79,5 +81,73 @@ describe("a count of tokens", () => {
     expect(await get(`/v1/sessions/${session_id}`)).toMatchObject({ turns: 1 });
     const lost = { ...body, rhone: { session_id, parent: "turn_nope" } };
     expect((await send("/v1/messages/count_tokens", lost, VERSION)).status).toBe(404);
+  });
+});
+
+describe("a count of tokens of a key with a harness", () => {
+  const tool = { name: "own", input_schema: { type: "object" } };
+  const contents = [{ role: "user", parts: [{ text: "one" }] }];
+  const bodies: string[] = [];
+  afterEach(() => vi.restoreAllMocks());
+
+  /** The key, whose provider's requests are collected. */
+  async function openKey(name: string, harness: object): Promise<string> {
+    await storeHarness(name, { instructions: "USE THE CLOCK", ...harness });
+    const key = await newKey(["inference"], { defaults: { harness: `harness_${name}` } });
+    const real = globalThis.fetch;
+    bodies.length = 0;
+    vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
+      const sent = new Request(input, init);
+      bodies.push(await sent.clone().text());
+      return await real(sent);
+    });
+    return key;
+  }
+
+  const count = async (key: string, path: string, body: object): Promise<Record<string, unknown>> => {
+    const response = await request(path, { method: "POST", key, headers: VERSION, body: JSON.stringify(body) });
+    const text = await response.text();
+    expect(response.status, text).toBe(200);
+    return JSON.parse(text) as Record<string, unknown>;
+  };
+
+  it.each<[string, object, string]>([
+    ["/v1/messages/count_tokens", { model: "ant/say", messages: WORDS, tools: [tool] }, "input_tokens"],
+    ["/v1/messages/count_tokens", { model: "gem/say", messages: WORDS, tools: [tool] }, "input_tokens"],
+    ["/v1/responses/input_tokens", { model: "resp/say", input: "own" }, "input_tokens"],
+    ["/v1beta/models/gem/say:countTokens", { contents }, "totalTokens"],
+    [
+      "/v1beta/models/gem/say:countTokens",
+      { generateContentRequest: { model: "models/gem/say", contents } },
+      "totalTokens",
+    ],
+  ])("has the tools of it and its instructions: %s", async (path, body, member) => {
+    const key = await openKey("counted", {
+      servers: crm("counted", "modern"),
+      tools: [
+        { type: "native", name: "time" },
+        { type: "mcp", server: "crm", only: ["get_order"] },
+      ],
+    });
+    expect(typeof (await count(key, path, body))[member]).toBe("number");
+    const sent = bodies.at(-1)!;
+    const own = "tools" in body ? ['"own"'] : [];
+    for (const words of ["USE THE CLOCK", '"time"', '"crm__get_order"', ...own]) expect(sent).toContain(words);
+  });
+
+  it("is refused as its call would be", async () => {
+    const key = await openKey("counted-double", { tools: [{ type: "native", name: "time" }] });
+    const body = { model: "ant/say", messages: WORDS, tools: [{ ...tool, name: "time" }] };
+    const headers = VERSION;
+    const response = await request("/v1/messages/count_tokens", {
+      method: "POST",
+      key,
+      headers,
+      body: JSON.stringify(body),
+    });
+    expect([response.status, await response.text()]).toEqual([
+      400,
+      expect.stringContaining("expected no tool named time"),
+    ]);
   });
 });

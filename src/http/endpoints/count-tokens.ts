@@ -2,15 +2,19 @@ import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context as HttpContext } from "hono";
 import type { PathParams } from "../../dialects/dialect.ts";
 import { prepareCount } from "../../endpoints/count-tokens.ts";
+import { hasServerTools } from "../../gateway/session/call-runs.ts";
 import { screenText } from "../../gateway/shield/screen-text.ts";
+import { definingServicesFor } from "../../platform/harnesses.ts";
 import { loadCatalogue } from "../../providers/catalogue.ts";
+import { extendAnswered } from "../../runs/answer/define-answer.ts";
 import { readText } from "../../surfaces/body.ts";
 import { inputItem, SURFACES } from "../../surfaces/index.ts";
-import { parseRequest, readMembers } from "../../surfaces/request.ts";
+import { type ParsedRequest, parseRequest, readMembers, type RequestText } from "../../surfaces/request.ts";
 import { rhoneRequest } from "../../surfaces/rhone.ts";
 import { removeMember, sliceSpan, splice } from "../../wire/splice.ts";
 import { loadCallerProviders } from "../admission/providers.ts";
 import { documentGeminiMethod, requireAnthropicVersion } from "../inference/routes.ts";
+import { findServerTools } from "../inference/server-tools.ts";
 import { previewCall } from "../inference/session-context.ts";
 import { ref } from "../openapi/json-schema.ts";
 import { parameter } from "../openapi/responses.ts";
@@ -93,7 +97,8 @@ async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {
   const surface = { ...SURFACES[surfaceId], request: REQUEST[surfaceId] };
   const around = (body: string): string =>
     splice(outer.text, [...removeMember(outer.members, "rhone"), { ...inner!.value, text: body }]);
-  const { request, context } = await previewCall(c, parseRequest(opened, surface, outside), surfaceId);
+  const extended = await withServerTools(c, surfaceId, opened, parseRequest(opened, surface, outside));
+  const { request, context } = await previewCall(c, extended, surfaceId);
   const { describe } = await loadCatalogue(await loadCallerProviders(c));
   return await startEndpointCall(c, {
     id: "count_tokens",
@@ -101,4 +106,19 @@ async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {
     shield,
     prepare: (planned) => prepareCount(request, context, { planned, describe, around: inner && around }),
   });
+}
+
+/** The request with the tools that the gateway executes for a call of it, and with the instructions of its harness. */
+async function withServerTools(
+  c: Http,
+  surface: CountedSurface,
+  text: RequestText,
+  request: ParsedRequest,
+): Promise<ParsedRequest> {
+  const { caller } = c.var;
+  const { outside } = request;
+  const waitUntil = (work: Promise<unknown>): void => c.executionCtx.waitUntil(work);
+  const found = await findServerTools(text, { surface, outside, caller, env: c.env, waitUntil });
+  if (!hasServerTools(request, found)) return request;
+  return await extendAnswered({ request, caller, ...found }, definingServicesFor(c.env, waitUntil));
 }

@@ -4,12 +4,10 @@ import { native } from "../../dialects/native/index.ts";
 import { generate } from "../../gateway/generation.ts";
 import { resolveReferences } from "../../gateway/responses/references.ts";
 import { hasServerTools } from "../../gateway/session/call-runs.ts";
-import { findNamedServers } from "../../gateway/session/named-servers.ts";
 import type { QueryJudge } from "../../gateway/shield/judge.ts";
 import { screenText } from "../../gateway/shield/screen-text.ts";
 import { requireSurface } from "../../keys/permissions.ts";
 import { Capacity } from "../../platform/capacity.ts";
-import { findDefaultHarness } from "../../platform/harnesses.ts";
 import { newCallIds } from "../../platform/journal-stubs.ts";
 import { providersFor } from "../../platform/org-providers.ts";
 import { getIsolateRouter } from "../../platform/router.ts";
@@ -35,6 +33,7 @@ import {
   type LocatedCall,
   type TextInference,
 } from "./in-session.ts";
+import { findServerTools } from "./server-tools.ts";
 import { createStatelessHost } from "./stateless.ts";
 import { requireStorable } from "./storable.ts";
 
@@ -90,20 +89,12 @@ export async function inferText(inference: TextInference): Promise<Response> {
 /** Whether the gateway executes tools for a call. */
 async function isAnsweredByRun(
   members: RequestText,
-  { surface, caller, env, ctx, isOwn, body: { outside = {} } }: TextInference,
+  { isOwn, body, ctx, ...inference }: TextInference,
 ): Promise<boolean> {
   if (isOwn === true) return false;
-  const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
-  const [harness, servers] = await Promise.all([
-    findDefaultHarness(env, caller, waitUntil),
-    findNamedServers(members, {
-      surface: SURFACES[surface],
-      outside,
-      config: getIsolateRouter(env).config,
-      providers: () => providersFor(env, caller.org, waitUntil),
-    }),
-  ]);
-  return hasServerTools(members, { harness, servers });
+  const { outside = {} } = body;
+  const found = await findServerTools(members, { ...inference, outside, waitUntil: (work) => ctx.waitUntil(work) });
+  return hasServerTools(members, found);
 }
 
 /** Handles a call of the session that it names, or else of a new one. */

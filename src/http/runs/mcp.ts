@@ -7,17 +7,14 @@ import { paramHeadersOf } from "../../mcp/param-headers.ts";
 import { Refusal } from "../../mcp/server/refusal.ts";
 import { type ClientRequest, mismatch, readClientMessage } from "../../mcp/server/request.ts";
 import { DISCOVERED, toCallResult, toInitialized, toInputRequired, toToolList } from "../../mcp/server/results.ts";
-import { findDefaultHarness, findHarness } from "../../platform/harnesses.ts";
+import { definingServicesFor, findDefaultHarness } from "../../platform/harnesses.ts";
 import { newCallIds } from "../../platform/journal-stubs.ts";
-import { findToolSecret } from "../../platform/org-secrets.ts";
-import { outboundNetworkFor } from "../../platform/outbound-network.ts";
 import { getIsolateRouter } from "../../platform/router.ts";
 import { stubForId } from "../../platform/session-stubs.ts";
 import type { RunCommand } from "../../runs/api/run-api.ts";
 import type { ToolCallOutcome } from "../../runs/api/tool-calls.ts";
 import { toToolBox } from "../../runs/create-run.ts";
 import { defineRun } from "../../runs/define-run.ts";
-import { McpServers } from "../../runs/servers/mcp-servers.ts";
 import { effectOf, type GatewayTool, toModelTool } from "../../runs/state/tool.ts";
 import { readText } from "../../surfaces/body.ts";
 import { newId } from "../../wire/id.ts";
@@ -100,13 +97,7 @@ const METHODS: Record<string, Method> = {
 
 /** The tools that the gateway executes for the caller. */
 async function listTools(c: Http): Promise<GatewayTool[]> {
-  const { env } = c;
-  const waitUntil = (work: Promise<unknown>): void => c.executionCtx.waitUntil(work);
-  const findSecret = (org: string, name: string): ReturnType<typeof findToolSecret> =>
-    findToolSecret(env, org, name, waitUntil);
-  const network = outboundNetworkFor(env);
-  const find = (org: string, id: string): ReturnType<typeof findHarness> => findHarness(env, org, id, waitUntil);
-  const services = { findHarness: find, findSecret, network, servers: new McpServers(network, findSecret) };
+  const services = definingServicesFor(c.env, (work) => c.executionCtx.waitUntil(work));
   const { tools } = await defineRun(toToolBox(await harnessOf(c)), c.var.caller, services);
   return tools.filter((tool) => tool.type !== "function");
 }

@@ -1,4 +1,4 @@
-import { GatewayError, invalid } from "../../canonical/error.ts";
+import { GatewayError } from "../../canonical/error.ts";
 import type { NamedServer } from "../../dialects/server-tools.ts";
 import type { Call } from "../../gateway/call/call.ts";
 import { CANCELLED } from "../../gateway/call/stream-errors.ts";
@@ -6,7 +6,6 @@ import type { AnswerCall, SessionHost, ToolCallRequest } from "../../gateway/ses
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { loadPatterns } from "../../wire/json-schema.ts";
-import { defineRun } from "../define-run.ts";
 import type { RunEngine } from "../run-engine.ts";
 import { busyWith } from "../run-gates.ts";
 import type { RunDefinition } from "../state/definition.ts";
@@ -15,36 +14,15 @@ import { toAnsweredRequest } from "../steps/answered-request.ts";
 import { ClientSteps } from "../steps/client-steps.ts";
 import { mergingOf } from "../steps/merge-replies.ts";
 import { MergedAnswer } from "../steps/merged-answer.ts";
-import { atRequest, listApprovable, requireKnown, requireMayBring, toGivenRun } from "./given-run.ts";
+import { defineAnswer } from "./define-answer.ts";
+import { listApprovable } from "./given-run.ts";
 import { findHeldCalls, planHeldCalls } from "./held-calls.ts";
 
-/**
- * How a call is answered whose tools the gateway executes: by a run behind it. Throws `request.invalid`, naming the field, `auth.forbidden`,
- * and `provider.unavailable` if a server does not list its tools.
- */
+/** How a call is answered whose tools the gateway executes: by a run behind it. Throws as `defineAnswer`. */
 export async function prepareAnswer(engine: RunEngine, requested: ToolCallRequest): Promise<AnswerCall> {
-  const { request, caller, servers } = requested;
-  requireMayBring(request.rhone, caller);
-  const given = toGivenRun(requested);
-  const defined = await defineRun(given, caller, engine.services).catch((thrown: unknown) => {
-    throw atRequest(thrown, given, servers);
-  });
-  requireKnown(servers, defined);
-  // What only the client could execute, its own request would have.
-  const tools = defined.tools.filter(({ type }) => type !== "function");
-  requireDistinct(request, tools);
-  const { unattended } = request.rhone;
-  const limits = { ...defined.limits, on_limit: "answer" as const };
-  const definition = { ...defined, tools, limits, ...(unattended && { unattended }) };
+  const definition = await defineAnswer(requested, engine.services);
+  const { servers } = requested;
   return (call, called, host) => answerCall(engine, definition, { call, request: called, host, servers });
-}
-
-/** Throws `request.invalid` if a name does not tell the tools of the client from those of the run. */
-function requireDistinct({ request }: ParsedRequest, tools: RunDefinition["tools"]): void {
-  const names = new Set((request.tools ?? []).flatMap((tool) => (tool.kind === "function" ? [tool.name] : [])));
-  const double = tools.find(({ name }) => names.has(name));
-  if (double !== undefined)
-    throw invalid("tools", `expected no tool named ${double.name}: the gateway executes one of that name for the call`);
 }
 
 /** `servers`: those that the request names as tools. */
