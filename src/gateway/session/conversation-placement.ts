@@ -140,15 +140,18 @@ async function readHistory(
   const held = history.flatMap((items, i) => (isAdded(i) ? [] : decodeItems(items)));
   const newCount = request.messages.length - request.systemCount - known;
   const sent = whole.messages.slice(whole.systemCount, whole.messages.length - newCount);
-  return saySame(sent, held) ? history : undefined;
+  const { approvals } = whole.surface.dialect.serverTools ?? {};
+  const decides = (message: Message): boolean => approvals !== undefined && approvals.read([message]).length > 0;
+  return saySame(sent, held, decides) ? history : undefined;
 }
 
 /**
  * Whether the client's messages among these are the same, but for what their items are beside their content. Results of tools
- * are left out: their hashes have matched, and the client was not shown those of the gateway's tools.
+ * are left out, as their hashes have matched and the client was not shown those of the gateway's tools, and so are decisions
+ * about calls, which are not history once they are made.
  */
-function saySame(sent: readonly Message[], held: readonly Message[]): boolean {
-  const [own, other] = [sent, held].map((all) => all.flatMap(toContents));
+function saySame(sent: readonly Message[], held: readonly Message[], decides: (message: Message) => boolean): boolean {
+  const [own, other] = [sent, held].map((all) => all.filter((one) => !decides(one)).flatMap(toContents));
   return own!.length === other!.length && own!.every((content, i) => content === other![i]);
 }
 

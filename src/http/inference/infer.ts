@@ -31,6 +31,7 @@ import {
   inferInConversation,
   inferInSession,
   type LocatedCall,
+  namesConversation,
   type TextInference,
 } from "./in-session.ts";
 import { findServerTools } from "./server-tools.ts";
@@ -74,7 +75,8 @@ export async function inferText(inference: TextInference): Promise<Response> {
     resolveDestination(members, surface, sources),
     isAnsweredByRun(members, inference),
   ]);
-  const at = named ?? (isRun ? locateDecision(members, surface, env) : undefined);
+  const decides = isRun && !namesConversation(members, inference);
+  const at = named ?? (decides ? locateDecision(members, surface, env) : undefined);
   if (isRun && members.rhone.context_mode === "stateless") throw invalid("rhone.context_mode", STATEFUL);
   const response = requested && { ...requested, stored: requested.stored && storesContent(members.rhone) };
   requireOwnObject(caller, at?.objectId, env);

@@ -11,6 +11,7 @@ import {
   toolLog,
   webhook,
 } from "../../support/runs/client.ts";
+import { callsOf, crm } from "../../support/runs/mcp.ts";
 import { type Answered, answered, ask, call, plan, type Spoken, SURFACE_NAMES } from "../../support/runs/tool-calls.ts";
 
 const TIME = { tools: [{ type: "native", name: "time" }] };
@@ -120,6 +121,28 @@ describe("a conversation that its client names", () => {
     const later = await answered("chat", [...next, { answered: winner }, { text: plan(REQUEST) }], options);
     expect(countIn(askedIn(later), /"content":"Done: pay/g)).toBe(1);
     expect(await toolLog(test)).toHaveLength(1);
+  });
+
+  it("has the calls of a server in it that its client has approved", async () => {
+    const test = "conversation-approved";
+    const { url } = crm(test, "modern").crm as { url: string };
+    const tools = [{ type: "mcp", server_label: "crm", server_url: url }];
+    const headers = newConversation();
+    const options = (input: Json[]) => ({ headers, more: { model: "fakeanth/plan", tools, input } });
+    const asked = [{ role: "user", content: plan([call("crm__refund", { n: 1 })], REQUEST) }];
+    const first = await answered("responses", "-", options(asked));
+    const output = first.whole.output as Json[];
+    const { id } = output.find(({ type }) => type === "mcp_approval_request")!;
+    const decision = { type: "mcp_approval_response", approval_request_id: id, approve: true };
+    const approved = [...asked, ...output, decision];
+    const done = await answered("responses", "-", options(approved));
+    expect(await callsOf(test)).toHaveLength(1);
+    const bye = { role: "user", content: plan(REQUEST) };
+    const last = await answered("responses", "-", options([...approved, ...(done.whole.output as Json[]), bye]));
+    expect(countIn(askedIn(last), /"tool_result"/g)).toBe(1);
+    for (const { rhone } of [done, last])
+      expect(rhone).toMatchObject({ session_id: first.rhone.session_id, context: { client: "other" } });
+    expect(await headOf(first.rhone.session_id)).toBe(last.rhone.turn_id);
   });
 
   it("has sub-agents beside it, whose later steps have their own instructions", async () => {
