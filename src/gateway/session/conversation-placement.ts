@@ -1,13 +1,15 @@
 import type { Message } from "../../canonical/types.ts";
-import type { CallStart } from "../../session/calls.ts";
+import { type CallStart, findCallState } from "../../session/calls.ts";
 import type { TranscriptReading } from "../../session/continuation.ts";
 import { decodeItems } from "../../session/history/decode.ts";
-import { inlineAll } from "../../session/large-strings.ts";
+import { inline, inlineAll } from "../../session/large-strings.ts";
 import type { Context, TurnInput } from "../../session/session.ts";
 import type { Turn, WireItems } from "../../session/turns.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
+import { withPrefix } from "../../wire/id.ts";
 import { cutText } from "../../wire/surrogates.ts";
 import { toCompletedTurn, toInputStep, toTurnInput } from "../call/turn-input.ts";
+import { continueRequest } from "../continued-request.ts";
 import { ConversationLines, readInstructions } from "./conversation-lines.ts";
 import { FoundPlaces, type Placement, withStoredResults } from "./placement.ts";
 import type { ResentRequest } from "./resent-request.ts";
@@ -30,12 +32,14 @@ export function placeInConversation(
 ): Placement {
   const place = new PlaceInConversation(state, resent, agent);
   let located: Context | undefined;
+  let stored = resent.request;
   return {
     findParent: () => place.findParent(),
     place: async (_, started) => {
       const found = place.find(started);
       located = found.context;
-      return { ...found, context: { ...located, known: 0 }, input: toInputStep(resent.request, located).input };
+      stored = await answerHiddenCalls(state, located, stored);
+      return { ...found, context: { ...located, known: 0 }, input: toInputStep(stored, located).input };
     },
     restore: async () => {
       const history = await readHistory(state, located!, resent.request, whole);
@@ -43,7 +47,7 @@ export function placeInConversation(
         ? { request: whole, context: { ...located!, known: 0 } }
         : { request: resent.request, context: withStoredResults({ ...located!, history }, state) };
     },
-    complete: (answer) => toCompletedTurn({ ...answer, request: resent.request, context: located! }),
+    complete: (answer) => toCompletedTurn({ ...answer, request: stored, context: located! }),
     onCommitted: (turn) => place.onCommitted(turn),
   };
 }
@@ -117,6 +121,23 @@ class PlaceInConversation {
       ...(instructions && { instructions: cutText(readInstructions(instructions), MAX_INSTRUCTIONS) }),
     });
   }
+}
+
+/**
+ * The request with a result for each call of the reply before it, if that is of a run: its client was not shown all of them, and
+ * a history without their results is refused.
+ */
+async function answerHiddenCalls(
+  state: SessionState,
+  context: Context,
+  request: ParsedRequest,
+): Promise<ParsedRequest> {
+  const { parent } = context;
+  if (parent === undefined || parent.open.length === 0) return request;
+  const call = findCallState(state.sql, withPrefix(parent.origin ?? parent.id, "call"));
+  if (call?.started.runId === undefined) return request;
+  const history = [await inline(parent.output, state.blobs)];
+  return continueRequest(request, withStoredResults({ ...context, history }, state)).request;
 }
 
 /**

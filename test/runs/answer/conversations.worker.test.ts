@@ -123,6 +123,23 @@ describe("a conversation that its client names", () => {
     expect(await toolLog(test)).toHaveLength(1);
   });
 
+  it.each(["fake", "fakeanth", "fakegem", "fakeresp"])(
+    "goes on where a call that a reply has left is never made, as tools are gone (%s)",
+    async (provider) => {
+      const rhone = { tools: [webhook("pay", "conversation-gone/pay", { policy: "allow" })] };
+      const more = { model: `${provider}/plan` };
+      const options = { tools: TOOLS, headers: newConversation(), more };
+      const asked = { text: plan([weather, call("pay")], [call("weather", { city: "Rome" })], "Sun.") };
+      const first = await answered("chat", [asked], { ...options, rhone });
+      const next: Spoken[] = [asked, { answered: first }, { result: "22 degrees", of: first.calls[0]! }];
+      const second = await answered("chat", next, options);
+      const later: Spoken[] = [...next, { answered: second }, { result: "23 degrees", of: second.calls[0]! }];
+      expect((await answered("chat", later, options)).text).toBe("Sun.");
+      expect((await answered("chat", later, { ...options, rhone })).text).toBe("Sun.");
+      expect(await toolLog("conversation-gone")).toEqual([]);
+    },
+  );
+
   it("has the calls of a server in it that its client has approved", async () => {
     const test = "conversation-approved";
     const { url } = crm(test, "modern").crm as { url: string };
