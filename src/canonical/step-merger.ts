@@ -1,9 +1,10 @@
+import { fold, unfold } from "./accumulator.ts";
 import { editItem } from "./native.ts";
-import type { Block, Citation, Native, Opaque, StreamEvent, ToolCall } from "./types.ts";
+import type { Block, Citation, ModelResponse, Native, Opaque, StreamEvent, ToolCall } from "./types.ts";
 import { sumUsage } from "./usage.ts";
 
 /** `isHidden`: whether a call is left out. `gap`: what separates the text of a step from that of an earlier one. */
-type MergeOptions = { isHidden: (call: ToolCall) => boolean; gap: string };
+export type MergeOptions = { isHidden: (call: ToolCall) => boolean; gap: string };
 type End = Extract<StreamEvent, { type: "end" }>;
 
 /** A block of a step in the merged answer. `item`: its wire item in the step. */
@@ -189,6 +190,28 @@ export class StepMerger {
       return [{ index: place.index, citations: moveCitations(citations, by) }];
     });
   }
+}
+
+/** The answer of a step, or what is shown of the calls of a batch. */
+export type MergedPart = { reply: ModelResponse } | { shown: readonly Opaque[] };
+
+/** The answers of the steps of a run, and what is shown between them, as the one answer that the client gets. */
+export function mergeParts(parts: readonly MergedPart[], options: MergeOptions): ModelResponse {
+  const merger = new StepMerger(options);
+  const events = parts.flatMap((part) =>
+    "shown" in part
+      ? part.shown.flatMap((block) => merger.insert(block))
+      : unfold(part.reply).flatMap((event) => merger.push(event)),
+  );
+  return fold([...events, endOf(merger)]);
+}
+
+/** The end of a merged answer, without its envelope: on Responses that repeats the request, with the tools that the gateway adds. */
+export function endOf(merger: StepMerger): StreamEvent {
+  const end = merger.end();
+  if (end.type !== "end") return end;
+  const { rest: _, ...shown } = end;
+  return shown;
 }
 
 const createStep = (firstItem: number, needsGap: boolean): Step => ({

@@ -1,3 +1,4 @@
+import type { ToolCall } from "../canonical/types.ts";
 import { autoCompact, type CommandServices } from "../gateway/session/commands.ts";
 import { queryModel } from "../gateway/session/query-model.ts";
 import { SessionCalls } from "../gateway/session/session-calls.ts";
@@ -24,7 +25,7 @@ import { toRunCommand } from "../runs/api/run-frames.ts";
 import { RunEngine } from "../runs/run-engine.ts";
 import { ClientSteps } from "../runs/steps/client-steps.ts";
 import { NativeSteps } from "../runs/steps/native-steps.ts";
-import { findResults } from "../runs/stored-results.ts";
+import { findResults, findShown } from "../runs/stored-results.ts";
 import { listInterruptedCalls } from "../session/interrupted-calls.ts";
 import { Lease } from "../session/lease.ts";
 import { toSessionRecord } from "../session/row.ts";
@@ -93,6 +94,12 @@ export class SessionServices {
       blobs: openBlobs(env.BLOBS, this.objectId),
       objectId: this.objectId,
       resultsFor: (turn: Turn) => findResults(turn, { sql: this.sql, store: this.runs.services.store }),
+      findShown: (last: Turn, calls: readonly ToolCall[]) =>
+        findShown(last, calls, {
+          sql: this.sql,
+          store: this.runs.services.store,
+          definitionOf: (run) => this.runs.definitionOf(run),
+        }),
     };
     const models = {
       providers: (org: string) => providersFor(env, org, waitUntil),

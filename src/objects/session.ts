@@ -117,11 +117,10 @@ export class SessionObject extends DurableObject {
     return await this.#respond(org, async ({ session, sql, commands }) => {
       const input = parseJson(await readRpcText(text)) as unknown as TurnInput;
       asOpenAiError(response, () => session.requireOrganization(org));
-      const { blobs } = commands.state;
-      const omitted = await findKnownItems(input, { session, response, sql, blobs });
+      const omitted = await findKnownItems(input, { ...commands.state, response });
       const messages = input.messages.filter((_, i) => !omitted.includes(i));
       const context = findContext({ ...input, messages }, { session, response, sql });
-      const history = await inlineAll(context.history, blobs);
+      const history = await inlineAll(context.history, commands.state.blobs);
       const found = withStoredResults(context, commands.state);
       return Response.json({ ...found, history, omitted } satisfies PreviewedContext);
     });

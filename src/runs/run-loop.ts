@@ -171,6 +171,7 @@ export class RunLoop {
     if (completed.instructions !== undefined) step.instructions = completed.instructions;
     if (own.length === 0 || own.length < calls.length || unapproved.length > 0) {
       this.#form.asksFor?.(unapproved);
+      if (unapproved.length > 0) step.approvals = unapproved.map(({ call }) => call);
       const turnId = lastTurnOf(run);
       step.status = "committed";
       if (turnId !== undefined) step.turnId = turnId;

@@ -36,7 +36,7 @@ export type RunServices = {
   /** The run's key as it is now. Throws `auth.*`. */
   authenticate: (run: Run) => Promise<Caller>;
   /** The arguments of an execution, with the values in the place of their tags that are `viewer`'s own; by default the run's key. */
-  restore: (execution: Execution, run: Run, viewer?: Pick<Caller, "org" | "keyId">) => string;
+  restore: (execution: Pick<Execution, "args" | "step">, run: Run, viewer?: Pick<Caller, "org" | "keyId">) => string;
   /** A tool's result behind the shield of its run. */
   screen: (text: string, run: Run, caller: Caller) => Promise<GivenResult>;
   /** Tells of a new checkpoint. */

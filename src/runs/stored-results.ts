@@ -1,12 +1,15 @@
-import type { ToolResult } from "../canonical/types.ts";
+import type { Opaque, ToolCall, ToolResult } from "../canonical/types.ts";
 import { native } from "../dialects/native/index.ts";
+import type { ShownBeside } from "../gateway/responses/turn-items.ts";
 import { findCallState } from "../session/calls.ts";
 import type { Turn } from "../session/turns.ts";
 import type { Sql } from "../store/sql.ts";
 import { withPrefix } from "../wire/id.ts";
 import { toResultBlocks } from "./call-results.ts";
+import type { RunDefinition } from "./state/definition.ts";
 import type { RunStore } from "./state/run-store.ts";
-import { isSettled, type Step, turnOfStep } from "./state/run.ts";
+import { type Execution, isSettled, type Run, type Step, turnOfStep } from "./state/run.ts";
+import { showApprovals, showCalls, showLists } from "./steps/shown-calls.ts";
 
 type Stored = { sql: Sql; store: RunStore };
 
@@ -30,4 +33,34 @@ export function findResults(turn: Pick<Turn, "id" | "origin">, stored: Stored): 
 export function findStepOf({ id, origin = id }: Pick<Turn, "id" | "origin">, { sql, store }: Stored): Step | undefined {
   const run = findCallState(sql, withPrefix(origin, "call"))?.started.runId;
   return run === undefined ? undefined : store.listOf("step", run).find((one) => turnOfStep(one) === origin);
+}
+
+const NOTHING: ShownBeside = { opening: [], behind: new Map() };
+
+/** What the client of a call was shown beside its answer, which this turn ends. `calls`: those of the turn's reply. */
+export function findShown(
+  { id, origin = id }: Turn,
+  calls: readonly ToolCall[],
+  { sql, store, definitionOf }: Stored & { definitionOf: (run: Run) => RunDefinition },
+): ShownBeside {
+  const made = findCallState(sql, withPrefix(origin, "call"))?.started.runId;
+  const run = made === undefined ? undefined : store.find("run", made);
+  if (run?.clientCall === undefined) return NOTHING;
+  // Values stay behind their tags, as in all that is listed.
+  const shown = { run, definition: definitionOf(run), argsOf: ({ args }: Pick<Execution, "args">) => args };
+  const showStep = ({ n, approvals }: Pick<Step, "n" | "approvals">): Opaque[] => {
+    const waiting = calls.filter((call) => approvals?.includes(call.id));
+    return [
+      ...showCalls(store.listExecutions(run.id, n), shown),
+      ...showApprovals(
+        waiting.map((call) => ({ call: call.id, name: call.name, args: call.arguments, step: n })),
+        shown,
+      ),
+    ];
+  };
+  const steps = store.listOf("step", run.id).filter(({ n }) => n > 0);
+  return {
+    opening: [...showLists(shown), ...showStep({ n: 0 })],
+    behind: new Map(steps.map((step) => [turnOfStep(step) ?? "", showStep(step)])),
+  };
 }

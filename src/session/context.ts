@@ -1,5 +1,5 @@
 import { hashTurn, ROOT, type TurnHashes } from "../canonical/turn-hash.ts";
-import type { Loss, Message, ToolResult } from "../canonical/types.ts";
+import type { Loss, Message, ToolCall, ToolResult } from "../canonical/types.ts";
 import type { CallRecord } from "../store/records.ts";
 import { withPrefix } from "../wire/id.ts";
 import type { Instructions } from "./row.ts";
@@ -40,7 +40,8 @@ export type PreviewedContext = Context & { omitted?: number[] };
 /**
  * A finished call, as it becomes a turn. `requested`: the request's new messages; `reply`: those of the answer; the turn
  * hashes cover both. `as`: what differs from that for a step of a run whose client sees one answer to one request: an
- * intermediate step is a `step`, and the last turn has the id of the client's call and the hashes of what the client sees.
+ * intermediate step is a `step`, and the last turn has the id of the client's call and the hashes of what the client sees, who does
+ * not see the calls that are `isHidden`.
  */
 export type CompletedTurn = {
   context: Context;
@@ -49,7 +50,7 @@ export type CompletedTurn = {
   requested: readonly Message[];
   reply: readonly Message[];
   instructions?: Instructions;
-  as?: Partial<Pick<Turn, "id" | "kind"> & { hashes: TurnHashes }>;
+  as?: Partial<Pick<Turn, "id" | "kind"> & { hashes: TurnHashes; isHidden: (call: ToolCall) => boolean }>;
 };
 
 /** The turn that a completed call becomes. */
@@ -62,7 +63,7 @@ export function toTurn(record: Pick<CallRecord, "id" | "endedAt">, completed: Co
     kind: as.kind ?? "call",
     depth: (parent?.depth ?? 0) + 1,
     ...(as.hashes ?? hashTurn(parent?.chain ?? ROOT, requested, reply)),
-    open: listPendingCalls(reply),
+    open: listPendingCalls(reply, as.isHidden),
     input: completed.input,
     output: completed.output,
     createdAt: record.endedAt,

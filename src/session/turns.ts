@@ -1,6 +1,6 @@
 import type { CalledTool } from "../canonical/tool-names.ts";
 import type { TurnHashes } from "../canonical/turn-hash.ts";
-import type { Dialect, Message, ToolCall } from "../canonical/types.ts";
+import type { Block, Dialect, Message, ToolCall } from "../canonical/types.ts";
 import type { Sql } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
 import { isObject } from "../wire/json.ts";
@@ -26,15 +26,19 @@ export type WireItems = {
 /** A string literal that was moved out of a JSON text. `at`: its offset in the remaining text, in UTF-16 units. `blob`: the hash it is stored under. */
 export type BlobRef = { at: number; blob: string };
 
-/** A tool call that waits for its result. `item`: the id of its wire item, which some clients put in the result instead of the call's id. */
-export type PendingToolCall = CalledTool & { id: string; item?: string };
+/**
+ * A tool call that waits for its result. `item`: the id of its wire item, which some clients put in the result instead of the call's id.
+ * `isHidden`: the gateway executes it for a call whose client does not see it, beside calls that this client executes; all calls of a
+ * `step` are such.
+ */
+export type PendingToolCall = CalledTool & { id: string; item?: string; isHidden?: true };
 
 /**
  * One committed step of a session. Immutable. Its hashes: canonical/turn-hash.ts.
  *
  * `call`: made by a call. `step`: made by a call of a run whose client sees one answer, which its last turn, a `call`,
  * stands for. `items`: added by the client without a model. `copy`: replaces another turn, `origin`, of this
- * session or of the one it branched from.
+ * session or of the one it branched from; the copy of a `step` is one as well.
  * `compaction`: replaces all turns before it, and has the hash of the last of them; a path starts with it.
  */
 export type Turn = TurnHashes & {
@@ -52,8 +56,15 @@ export type Turn = TurnHashes & {
 };
 
 /** The tool calls of a reply, which the next turn has to answer. */
-export const listPendingCalls = (reply: readonly Message[]): PendingToolCall[] =>
-  reply.flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "tool_call" ? [toPendingCall(block)] : [])));
+export const listPendingCalls = (
+  reply: readonly Message[],
+  isHidden: (call: ToolCall) => boolean = () => false,
+): PendingToolCall[] =>
+  reply.flatMap(({ blocks }) =>
+    blocks.flatMap((block) =>
+      block.kind === "tool_call" ? [{ ...toPendingCall(block), ...(isHidden(block) && { isHidden: true }) }] : [],
+    ),
+  );
 
 function toPendingCall({ id, name, namespace, custom, native }: ToolCall): PendingToolCall {
   const item = isObject(native?.item) ? native.item.id : undefined;
@@ -206,6 +217,31 @@ export function findLastStep(sql: Sql, id: string): string {
   );
   return rows[0]?.id ?? id;
 }
+
+/** The turns of the answer that a turn ends: the steps of its run, if a run has given it, and itself. */
+export function readAnswer(sql: Sql, turn: Turn): Turn[] {
+  const parent = turn.parent === undefined ? undefined : findTurn(sql, turn.parent);
+  return parent?.kind === "step" ? [...readAnswer(sql, parent), turn] : [turn];
+}
+
+/** Turns that follow one another, by the requests that they answer: each list ends with the one turn that is no step. */
+export function splitAnswers(turns: readonly Turn[]): Turn[][] {
+  const answers: Turn[][] = [];
+  turns.forEach((turn, i) => {
+    if (turns[i - 1]?.kind === "step") answers.at(-1)!.push(turn);
+    else answers.push([turn]);
+  });
+  return answers;
+}
+
+/** Whether a turn's reply has calls that the gateway executes for the client's call. */
+export const hidesCalls = ({ kind, open }: Pick<Turn, "kind" | "open">): boolean =>
+  kind === "step" || open.some(({ isHidden }) => isHidden === true);
+
+/** Whether a block of a turn's reply is a call that the gateway executes for the client's call, and the client does not see. */
+export const isHiddenCall = ({ kind, open }: Pick<Turn, "kind" | "open">, block: Block): boolean =>
+  block.kind === "tool_call" &&
+  (kind === "step" || open.some(({ id, isHidden }) => isHidden === true && id === block.id));
 
 /** A turn without its content: enough to draw the tree. */
 type TurnNode = Pick<Turn, "id" | "parent" | "kind" | "origin" | "createdAt">;

@@ -14,18 +14,27 @@ const dialect = "openai-responses";
 export const encodeOutput = (messages: readonly Message[], responseId: string): JsonObject[] =>
   pairOutput(messages, responseId).map(({ item }) => item);
 
-/** The same, each item with the message from which it was built: its blocks have the items of their own wire. */
-export function pairOutput(messages: readonly Message[], responseId: string): { item: JsonObject; message: Message }[] {
+/**
+ * The same, each item with the message from which it was built: its blocks have the items of their own wire. `from`: how many items
+ * the response has in front of these. `isHidden`: whether a block is left out.
+ */
+export function pairOutput(
+  messages: readonly Message[],
+  responseId: string,
+  { from = 0, isHidden = () => false }: { from?: number; isHidden?: (block: Block) => boolean } = {},
+): { item: JsonObject; message: Message }[] {
   const pairs: { item: JsonObject; message: Message }[] = [];
   for (const message of messages) {
     const { native } = message;
+    const shown = message.blocks.filter((block) => !isHidden(block));
+    if (shown.length === 0 && message.blocks.length > 0) continue;
     const item = native?.dialect === dialect && isObject(native.item) ? native.item : undefined;
     if (item !== undefined && message.blocks.every((block) => isSameCall(item, block))) {
       pairs.push({ item, message });
       continue;
     }
-    for (const blocks of groupParts(message.blocks.flatMap(toOutputBlocks))) {
-      const id = ownIdOf(blocks[0]!) ?? itemIdFor(blocks[0]!, responseId, pairs.length);
+    for (const blocks of groupParts(shown.flatMap(toOutputBlocks))) {
+      const id = ownIdOf(blocks[0]!) ?? itemIdFor(blocks[0]!, responseId, from + pairs.length);
       const item = encodeOutputItem(id, blocks);
       pairs.push({ item, message: { role: "assistant", blocks } });
     }

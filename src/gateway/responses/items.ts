@@ -1,22 +1,13 @@
-import { CARRIED_SEAL } from "../../canonical/carried.ts";
 import type { Message } from "../../canonical/types.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
-import { encodeOutput } from "../../dialects/openai-responses/items.ts";
-import { decodeItems } from "../../session/history/decode.ts";
-import { findItemIds } from "../../session/item-ids.ts";
-import { inline } from "../../session/large-strings.ts";
 import type { Session } from "../../session/session.ts";
-import type { Turn, WireItems } from "../../session/turns.ts";
-import type { Blobs } from "../../store/blobs.ts";
-import type { Sql } from "../../store/sql.ts";
-import { deriveInputId, deriveItemId, withPrefix } from "../../wire/id.ts";
-import { isObject, type Json, type JsonObject, lookUp } from "../../wire/json.ts";
+import { findFirstStep, type Turn } from "../../session/turns.ts";
+import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
+import { encodeInput, inputIdOf, type ItemStore, itemTypeOf, listTurnItems, type TurnItem } from "./turn-items.ts";
 
 /** An item of a conversation as OpenAI lists it: it always has an id, and a message is completed. */
 export type ConversationItem = JsonObject & { id: string; type: string };
 
-/** Where the content of turns and the ids of their items are stored. */
-export type ItemStore = { sql: Sql; blobs: Blobs };
 type ItemSources = ItemStore & { session: Session };
 
 /**
@@ -24,97 +15,34 @@ type ItemSources = ItemStore & { session: Session };
  * over another wire is converted.
  */
 export async function listItems(turns: readonly Turn[], sources: ItemSources): Promise<ConversationItem[]> {
-  const { session } = sources;
-  const instructions = session.instructions?.items;
-  const instructionItems =
-    instructions === undefined
-      ? []
-      : toInputItems({ dialect: session.instructions!.dialect, items: instructions }, session.row.id);
-  const turnItems = await Promise.all(turns.map((turn) => listTurnItems(turn, sources)));
-  return [...instructionItems, ...turnItems.flat()];
+  const listed = await listTurnItems(turns, sources);
+  return [...listInstructions(sources), ...listed.flatMap(({ input, output }) => [...input, ...output]).map(toListed)];
 }
 
-/** The same without the output of the last turn: the input for which the model generated it. */
-export async function listInputItems(turns: readonly Turn[], sources: ItemSources): Promise<ConversationItem[]> {
-  const before = await listItems(turns.slice(0, -1), sources);
-  const last = turns.at(-1);
-  if (last === undefined) return before;
-  const requested = toInputItems(await inline(last.input, sources.blobs), last.id);
-  return [...before, ...withIds(requested, findItemIds(sources.sql, last))];
+/** The same up to the answer with which the last turn has ended: the input for which the model generated that. */
+export async function listInputItems(path: readonly Turn[], sources: ItemSources): Promise<ConversationItem[]> {
+  if (path.length === 0) return [];
+  const first = findFirstStep(path);
+  const listed = await listTurnItems(path.slice(0, first + 1), sources);
+  const items = listed.flatMap(({ input, output }, i) => (i < first ? [...input, ...output] : input));
+  return [...listInstructions(sources), ...items.map(toListed)];
 }
 
-/** The items of one turn, input first. */
-export async function listTurnItems(turn: Turn, store: ItemStore): Promise<ConversationItem[]> {
-  const { input, output } = await listTurnSides(turn, store);
-  return [...input, ...output];
+function listInstructions({ session }: ItemSources): ConversationItem[] {
+  const { dialect, items } = session.instructions ?? {};
+  if (dialect === undefined || items === undefined) return [];
+  const { id } = session.row;
+  return encodeInput({ dialect, items }).map((item, at) => toListed({ id: inputIdOf(item, id, at), item }));
 }
 
-/** The items of each side of a turn. Offloaded strings are inlined. */
-export async function listTurnSides(
-  turn: Turn,
-  { sql, blobs }: ItemStore,
-): Promise<Record<"input" | "output", ConversationItem[]>> {
-  const [request, reply] = await Promise.all([inline(turn.input, blobs), inline(turn.output, blobs)]);
-  const input = toInputItems(request, turn.id);
-  const output = toOutputItems(reply, withPrefix(turn.id, "resp"));
-  const ids = findItemIds(sql, turn);
-  return { input: withIds(input, ids), output: withIds(output, ids.slice(input.length)) };
-}
-
-/** The items with the stored ids, as far as there are any. */
-const withIds = (items: readonly ConversationItem[], ids: readonly string[]): ConversationItem[] =>
-  items.map((item, at) => ({ ...item, id: ids[at] ?? item.id }));
-
-/** Input as items. `owner`: id of the turn or session, from which ids of items without one are derived. */
-const toInputItems = (wireItems: WireItems, owner: string): ConversationItem[] =>
-  encodeInput(wireItems).map((item, at) => withInputId(item, owner, at));
-
-/** Input as items that have an id only if the client gave them one. */
-export function encodeInput(wireItems: WireItems): Json[] {
-  const target = {
-    dialect: openaiResponses.id,
-    model: "",
-    // What a client carries is listed as it sent it.
-    issuer: wireItems.issuer ?? CARRIED_SEAL,
-  };
-  return openaiResponses.encodeMessages(decodeItems(wireItems), target).value;
-}
-
-/** An input item with its own id, or with one derived from its owner and its place among the owner's items of a kind. */
-export const withInputId = (item: Json, owner: string, at: number, kind = "in"): ConversationItem =>
-  withItemId(item, (prefix) => deriveInputId(prefix, owner, `${kind} ${at}`));
-
-/**
- * An output item with its own id, or with one derived as in the answer itself: a stream that another provider went on with
- * has an id that its stored item lacks.
- */
-export const withOutputId = (item: Json, owner: string, at: number): ConversationItem =>
-  withItemId(item, (prefix) => deriveItemId(prefix, owner, `${at}`));
-
-/** Output as items, with the ids that the client received. `owner`: the response's id. */
-function toOutputItems(wireItems: WireItems, owner: string): ConversationItem[] {
-  const messages = decodeItems(wireItems);
-  return encodeOutput(messages, owner).map((item, at) => withOutputId(item, owner, at));
-}
-
-/** The item with its own id, or with a derived one, which is the same for every listing. */
-function withItemId(item: Json, deriveId: (prefix: string) => string): ConversationItem {
+/** An item as it is listed. */
+export function toListed({ id, item }: TurnItem): ConversationItem {
   const members = isObject(item) ? item : {};
-  const type = typeof members.type === "string" ? members.type : "message";
-  const id =
-    typeof members.id === "string" && members.id !== "" ? members.id : deriveId(lookUp(ID_PREFIXES, type) ?? "item");
+  const type = itemTypeOf(item);
   return type === "message"
     ? { ...members, id, type, status: members.status ?? "completed", content: toContentParts(members) }
     : { ...members, id, type };
 }
-
-/** Prefixes of OpenAI's own item ids, by item type. */
-const ID_PREFIXES: Record<string, string> = {
-  message: "msg",
-  function_call: "fc",
-  function_call_output: "fco",
-  reasoning: "rs",
-};
 
 /** Content given as a string becomes one part, the form in which OpenAI lists it. */
 function toContentParts({ content, role }: JsonObject): Json {
@@ -131,7 +59,7 @@ export function toUserItems(messages: readonly Message[], owner: string): Conver
     return message.role === "user" && blocks.length > 0 ? [{ role: "user", blocks }] : [];
   });
   const { value } = openaiResponses.encodeMessages(userMessages, { dialect: openaiResponses.id, model: "" });
-  return value.map((item, at) => withInputId(item, owner, at, "user"));
+  return value.map((item, at) => toListed({ id: inputIdOf(item, owner, at, "user"), item }));
 }
 
 /** A page of a list (OpenAI API reference, pagination). `after`: id of the item that precedes the page. */

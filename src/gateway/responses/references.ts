@@ -3,15 +3,13 @@ import type { Message } from "../../canonical/types.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import { isReference } from "../../dialects/openai-responses/references.ts";
 import type { Session, TurnInput } from "../../session/session.ts";
-import type { Blobs } from "../../store/blobs.ts";
-import type { Sql } from "../../store/sql.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
 import type { ResponsesState } from "../call/responses-state.ts";
 import { toTurnInput } from "../call/turn-input.ts";
-import { listTurnItems } from "./items.ts";
 import { findContext } from "./state.ts";
 import type { StoredItem } from "./stored-items.ts";
+import { type ItemStore, listTurnItems } from "./turn-items.ts";
 
 /** Finds stored items by their ids; the result lacks those that are not found. */
 export type FindItems = (ids: readonly string[]) => Promise<readonly StoredItem[]>;
@@ -103,7 +101,7 @@ const itemNotFound = (id: string, param: string): GatewayError =>
     { param },
   );
 
-type CallContext = { session: Session; response: ResponsesState | undefined; sql: Sql; blobs: Blobs };
+type CallContext = ItemStore & { session: Session; response: ResponsesState | undefined };
 
 /**
  * The request without referenced items that the history before it has already: a session adds its history to the
@@ -116,11 +114,10 @@ export const omitKnownItems = async (request: ParsedRequest, context: CallContex
 export async function findKnownItems(input: TurnInput, context: CallContext): Promise<number[]> {
   const referenced = input.messages.flatMap(({ stored }, i) => (stored === undefined ? [] : [{ i, id: stored.id }]));
   if (referenced.length === 0) return [];
-  const { session, response, sql, blobs } = context;
-  const { parent, known } = findContext(input, { session, response, sql });
-  const path = parent === undefined ? [] : session.pathOf(parent.id);
-  const items = (await Promise.all(path.map((turn) => listTurnItems(turn, { sql, blobs })))).flat();
-  const inHistory = new Set(items.map(({ id }) => id));
+  const { session } = context;
+  const { parent, known } = findContext(input, context);
+  const listed = await listTurnItems(parent === undefined ? [] : session.pathOf(parent.id), context);
+  const inHistory = new Set(listed.flatMap((turn) => [...turn.input, ...turn.output].map(({ id }) => id)));
   return referenced.filter(({ i, id }) => i >= known && inHistory.has(id)).map(({ i }) => i);
 }
 

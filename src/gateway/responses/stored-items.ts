@@ -1,16 +1,12 @@
 import type { Message } from "../../canonical/types.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
-import { pairOutput } from "../../dialects/openai-responses/items.ts";
-import { decodeItems } from "../../session/history/decode.ts";
-import { findItemIds } from "../../session/item-ids.ts";
-import { inline } from "../../session/large-strings.ts";
 import type { Session } from "../../session/session.ts";
 import { isStoredResponse, type StoredResponse } from "../../session/stored-responses.ts";
-import { findLastStep, findTurn, listTurnNodes, type Turn } from "../../session/turns.ts";
+import { findTurn, listTurnNodes, readAnswer, type Turn } from "../../session/turns.ts";
 import type { Sql } from "../../store/sql.ts";
 import { objectIdOfItem, withPrefix } from "../../wire/id.ts";
 import { isObject, type JsonObject, parseJson } from "../../wire/json.ts";
-import { encodeInput, type ItemStore, withInputId, withOutputId } from "./items.ts";
+import { type ItemStore, listTurnItems } from "./turn-items.ts";
 
 /**
  * An item that a request may reference by `id`. `turn`: the id of the turn that has it, or with which the run that has it has ended. `item`: as an item of OpenAI's Responses API. `message`: the same in
@@ -27,15 +23,18 @@ export type StoredOnly = { call?: string };
  */
 export async function findStoredItems(
   ids: readonly string[],
-  { session, sql, blobs }: ItemStore & { session: Session },
+  { session, ...store }: ItemStore & { session: Session },
   only?: StoredOnly,
 ): Promise<StoredItem[]> {
+  const { sql } = store;
   const missing = new Set(ids);
   const found: StoredItem[] = [];
   for (const turn of only?.call === undefined ? listTurns(session, sql) : listTurnOf(sql, only.call)) {
     if (missing.size === 0) break;
+    // The turn that ends an answer has the items of all its steps.
+    if (turn.kind === "step") continue;
     if (only !== undefined && !isStoredResponse(sql, withPrefix(turn.id, "call"))) continue;
-    for (const item of await listReferableItems(turn, { sql, blobs })) if (missing.delete(item.id)) found.push(item);
+    for (const item of await listReferableItems(turn, store)) if (missing.delete(item.id)) found.push(item);
   }
   return found;
 }
@@ -55,22 +54,17 @@ function listTurnOf(sql: Sql, call: string): Turn[] {
   return turn === undefined ? [] : [turn];
 }
 
-/** The items of a turn, under the ids by which `listTurnItems` lists them. */
-async function listReferableItems(found: Turn, { sql, blobs }: ItemStore): Promise<StoredItem[]> {
-  const { id: turn, input, output } = found;
-  const [request, reply] = await Promise.all([inline(input, blobs), inline(output, blobs)]);
-  const owner = withPrefix(turn, "resp");
-  const last = found.kind === "step" ? findLastStep(sql, turn) : turn;
-  const ids = findItemIds(sql, found);
-  const inputs = encodeInput(request);
-  const answered = pairOutput(decodeItems(reply), owner).map(({ item, message }, at) => {
-    const id = ids[inputs.length + at] ?? withOutputId(item, owner, at).id;
-    return { id, turn: last, item, message };
-  });
-  const requested = inputs.flatMap((item, at) => {
-    const id = ids[at] ?? withInputId(item, turn, at).id;
-    return isObject(item) ? [{ id, turn, item, message: openaiResponses.decodeMessages([item])[0]! }] : [];
-  });
+/** The items of the answer that a turn ends, and of its request, under the ids by which they are listed. */
+async function listReferableItems(last: Turn, store: ItemStore): Promise<StoredItem[]> {
+  const listed = await listTurnItems(readAnswer(store.sql, last), store);
+  const answered = listed.flatMap(({ output }) =>
+    output.flatMap(({ id, item, message }) => (isObject(item) ? [{ id, turn: last.id, item, message: message! }] : [])),
+  );
+  const requested = listed.flatMap(({ turn, input }) =>
+    input.flatMap(({ id, item }) =>
+      isObject(item) ? [{ id, turn: turn.id, item, message: openaiResponses.decodeMessages([item])[0]! }] : [],
+    ),
+  );
   return [...answered, ...requested];
 }
 

@@ -1,9 +1,7 @@
 import { GatewayError, invalid } from "../../canonical/error.ts";
-import type { Message } from "../../canonical/types.ts";
 import { openaiChat } from "../../dialects/openai-chat/index.ts";
 import type { Caller } from "../../keys/caller.ts";
-import { decodeInstructions, decodeItems } from "../../session/history/decode.ts";
-import { inline } from "../../session/large-strings.ts";
+import { decodeInstructions } from "../../session/history/decode.ts";
 import type { Session } from "../../session/session.ts";
 import {
   deleteCompletion,
@@ -12,7 +10,7 @@ import {
   type StoredCompletion,
   storeCompletion,
 } from "../../session/stored-completions.ts";
-import { findFirstStep, findTurn } from "../../session/turns.ts";
+import { findTurn } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { enqueue } from "../../store/outbox.ts";
 import type { Sql } from "../../store/sql.ts";
@@ -20,6 +18,7 @@ import { withPrefix } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
 import { toCompletionRecord, toTombstone } from "../reply/completion-object.ts";
 import { type Page, pageItems } from "../responses/items.ts";
+import { listInputMessages } from "../responses/turn-items.ts";
 import type { SessionShield } from "../shield/session-shield.ts";
 import type { ObjectLifetime } from "./services.ts";
 
@@ -106,10 +105,7 @@ async function listMessages(
 ): Promise<ListedMessage[]> {
   const turn = findTurn(sql, withPrefix(call, "turn"));
   const path = turn === undefined ? [] : session.pathOf(turn.id);
-  const last = findFirstStep(path);
-  const sides = path.slice(0, last + 1).flatMap(({ input, output }, i) => (i < last ? [input, output] : [input]));
-  const contents = await Promise.all(sides.map((side) => inline(side, blobs)));
-  const messages: Message[] = [...decodeInstructions(session.instructions), ...contents.flatMap(decodeItems)];
+  const messages = [...decodeInstructions(session.instructions), ...(await listInputMessages(path, { sql, blobs }))];
   const { value } = openaiChat.encodeMessages(messages, { dialect: openaiChat.id, model: "" });
   return value.filter(isObject).map((message, at) => toListedMessage(message, `${id}-${at}`));
 }

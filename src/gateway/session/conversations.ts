@@ -1,27 +1,17 @@
-import { GatewayError, invalid } from "../../canonical/error.ts";
-import { unseal } from "../../canonical/native.ts";
+import { invalid } from "../../canonical/error.ts";
 import { hashTurn, ROOT } from "../../canonical/turn-hash.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import type { Caller } from "../../keys/caller.ts";
-import { copyTurn, rewriteItems } from "../../session/history/compact.ts";
-import { storeItemIds } from "../../session/item-ids.ts";
 import { offload } from "../../session/large-strings.ts";
 import { toSessionRecord } from "../../session/row.ts";
-import { linkTurns, listPendingCalls, type Turn, type WireItems } from "../../session/turns.ts";
-import type { Blobs } from "../../store/blobs.ts";
+import { linkTurns, listPendingCalls, type Turn } from "../../session/turns.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { joinItems, type JsonObject } from "../../wire/json.ts";
-import {
-  type ConversationItem,
-  listItems,
-  listTurnItems,
-  listTurnSides,
-  type Page,
-  pageItems,
-  toApiItemList,
-} from "../responses/items.ts";
+import { type ConversationItem, listItems, type Page, pageItems, toApiItemList, toListed } from "../responses/items.ts";
 import { conversationNotFound } from "../responses/state.ts";
+import { listTurnItems } from "../responses/turn-items.ts";
 import { type CommandServices, removeSession } from "./commands.ts";
+import { itemNotFound, removeItem } from "./remove-item.ts";
 
 /** An operation of OpenAI's Conversations API. A conversation is a session under the prefix `conv_`. */
 export type ConversationCommand =
@@ -66,8 +56,8 @@ export async function runConversationCommand(
       return await withLease(services, async () => {
         const turn = await addItems(command.items, services);
         await lifetime.durable();
-        const items = await listTurnItems(turn, state);
-        return Response.json(toApiItemList(items, false));
+        const [added] = await listTurnItems([turn], state);
+        return Response.json(toApiItemList(added!.input.map(toListed), false));
       });
     case "items": {
       const found = pageItems(await listItems(session.path, state), command);
@@ -132,74 +122,10 @@ async function addItems(
   return linked[0]!;
 }
 
-/**
- * Moves the head to a copy of the history without one item; the original turns are not changed, and the other items keep
- * their ids. Seals of later turns are dropped, because a provider accepts them only after the exact prefix they were made
- * for.
- */
-async function removeItem(id: string, { state, lifetime }: CommandServices): Promise<void> {
-  const { session, sql, blobs, objectId } = state;
-  const { path } = session;
-  const sides = await Promise.all(path.map((turn) => listTurnSides(turn, state)));
-  const lists = sides.map(({ input, output }) => [...input, ...output]);
-  const at = lists.findIndex((items) => items.some((item) => item.id === id));
-  if (at < 0) throw itemNotFound(id);
-  const turn = path[at]!;
-  const [input, output] = await Promise.all([
-    withoutItem(id, turn.input, sides[at]!.input, blobs),
-    withoutItem(id, turn.output, sides[at]!.output, blobs),
-  ]);
-  const isEmpty = input.items === "" && output.items === "";
-  const later = path
-    .slice(at + 1)
-    .map(async (one) => copyTurn(one, one.input, await rewriteItems(one.output, unseal, blobs)));
-  const copies = [...(isEmpty ? [] : [copyTurn(turn, input, output)]), ...(await Promise.all(later))];
-  const linked = linkTurns(copies, { parent: path[at - 1], objectId, now: lifetime.now() });
-  const left = lists[at]!.filter((item) => item.id !== id);
-  const before = [...(isEmpty ? [] : [left]), ...lists.slice(at + 1)];
-  const ids = await Promise.all(linked.map(async (copy, i) => matchIds(await listTurnItems(copy, state), before[i]!)));
-  linked.forEach((copy, i) => storeItemIds(sql, copy.id, ids[i]!));
-  session.moveTo(linked, "item_deleted", { item_id: id, before: session.row.head }, path[at - 1]);
-}
-
-/** One side of a turn without the item with this id; the side unchanged if it has no such item. `items`: all of the side. */
-async function withoutItem<P extends WireItems>(
-  id: string,
-  side: P,
-  items: readonly ConversationItem[],
-  blobs: Blobs,
-): Promise<P> {
-  if (!items.some((item) => item.id === id)) return side;
-  const isOwn = side.dialect === openaiResponses.id;
-  const remaining = items.filter((item) => item.id !== id).flatMap((item) => (isOwn ? [item] : toClientItems(item)));
-  const { cuts: _, ...rest } = side;
-  return await offload({ ...rest, dialect: openaiResponses.id, items: joinItems(remaining) } as P, blobs);
-}
-
-/** The ids of items that are a part of others, in the same order: sealed ones may be missing. */
-function matchIds(items: readonly ConversationItem[], before: readonly ConversationItem[]): string[] {
-  const rest = [...before];
-  return items.map(({ id, type }) => {
-    const at = rest.findIndex((one) => one.type === type);
-    return at < 0 ? id : rest.splice(0, at + 1).at(-1)!.id;
-  });
-}
-
 const NO_ITEMS = { dialect: openaiResponses.id, items: "", issuer: "" };
-
-/**
- * An item that was converted from another wire, as a client would send it. Its id is derived here and unknown to any
- * provider, so it is removed; reasoning items need their original id and are dropped.
- */
-function toClientItems({ id: _, ...item }: ConversationItem): JsonObject[] {
-  return item.type === "reasoning" ? [] : [item];
-}
 
 function requireItem(items: readonly ConversationItem[], id: string): ConversationItem {
   const item = items.find((one) => one.id === id);
   if (item === undefined) throw itemNotFound(id);
   return item;
 }
-
-const itemNotFound = (id: string): GatewayError =>
-  new GatewayError("object.not_found", `Item with id '${id}' not found.`, { param: "item_id" });

@@ -12,9 +12,7 @@ import {
   setResponseStatus,
   type StoredResponse,
 } from "../../session/stored-responses.ts";
-import { findFirstStep, findTurn } from "../../session/turns.ts";
-import type { Blobs } from "../../store/blobs.ts";
-import type { Sql } from "../../store/sql.ts";
+import { findTurn } from "../../session/turns.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
@@ -23,6 +21,7 @@ import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { EVENT_STREAM } from "../reply/headers.ts";
 import { listInputItems, type Page, pageItems } from "../responses/items.ts";
 import { responseNotFound } from "../responses/state.ts";
+import type { ItemStore } from "../responses/turn-items.ts";
 import type { SessionShield } from "../shield/session-shield.ts";
 import type { ObjectLifetime } from "./services.ts";
 import type { SessionCalls } from "./session-calls.ts";
@@ -39,10 +38,8 @@ export type ResponseQuery = { id: string; call: string } & (
 );
 
 /** What reading a response uses of the session's object. */
-type ResponseQueryServices = {
+type ResponseQueryServices = ItemStore & {
   session: Session;
-  sql: Sql;
-  blobs: Blobs;
   shield: SessionShield;
   streams: SessionStreams;
   /** The running calls. */
@@ -158,13 +155,12 @@ function encodeEvents(text: string, id: string): SseEvent[] {
 /** A page of everything the model received as input: the history before the call, then the call's own input. */
 async function respondWithInputItems(
   page: { call: string } & Page,
-  { session, sql, blobs }: ResponseQueryServices,
+  services: ResponseQueryServices,
 ): Promise<Response> {
+  const { session, sql } = services;
   const turn = findTurn(sql, withPrefix(page.call, "turn"));
   const path = turn === undefined ? [] : session.pathOf(turn.id);
-  const turns = path.slice(0, findFirstStep(path) + 1);
-  const items = turns.length === 0 ? [] : await listInputItems(turns, { session, sql, blobs });
-  const found = pageItems(items, page);
+  const found = pageItems(await listInputItems(path, services), page);
   if (found === undefined) throw invalid("after", "expected the id of an item of this list");
   return Response.json(found);
 }

@@ -10,6 +10,7 @@ import type { SafetyPolicy } from "../../shield/policy.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { Sql } from "../../store/sql.ts";
 import type { Budgets } from "../call/charge.ts";
+import type { ItemStore } from "../responses/turn-items.ts";
 import type { CallShield } from "../shield/call-shield.ts";
 import type { SessionShield } from "../shield/session-shield.ts";
 
@@ -23,6 +24,7 @@ export type SessionState = {
   objectId: string;
   /** The stored results of a turn's calls: those of tools that the gateway has executed for a run. */
   resultsFor: (turn: Turn) => readonly ToolResult[];
+  findShown: ItemStore["findShown"];
 };
 
 /** How the calls of a session reach models. */

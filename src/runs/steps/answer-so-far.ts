@@ -1,9 +1,10 @@
+import { type MergedPart, mergeParts, type MergeOptions } from "../../canonical/step-merger.ts";
 import type { ModelResponse, Opaque } from "../../canonical/types.ts";
 import { decodeItems } from "../../session/history/decode.ts";
 import { inlineAll } from "../../session/large-strings.ts";
 import type { RunDefinition } from "../state/definition.ts";
 import type { Execution, Run } from "../state/run.ts";
-import { type MergedPart, mergeParts, mergingOf, type MergeOptions } from "./merge-replies.ts";
+import { mergingOf } from "./merge-replies.ts";
 import { showApprovals, showCalls, showLists } from "./shown-calls.ts";
 import type { StepServices } from "./step-form.ts";
 

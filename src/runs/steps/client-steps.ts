@@ -1,4 +1,5 @@
 import { GatewayError } from "../../canonical/error.ts";
+import type { MergeOptions } from "../../canonical/step-merger.ts";
 import { hashInput, hashReply, ROOT } from "../../canonical/turn-hash.ts";
 import type { ModelResponse, Opaque, ToolCall } from "../../canonical/types.ts";
 import type { Call } from "../../gateway/call/call.ts";
@@ -15,7 +16,7 @@ import { type Execution, hasEnded, lastTurnOf, type Run } from "../state/run.ts"
 import { AnswerSoFar } from "./answer-so-far.ts";
 import { extendStep } from "./answered-request.ts";
 import { prepareLaterStep } from "./later-step.ts";
-import { mergingOf, type MergeOptions } from "./merge-replies.ts";
+import { mergingOf } from "./merge-replies.ts";
 import type { MergedAnswer } from "./merged-answer.ts";
 import type { NextStep, StepCall, StepForm, StepReply, StepServices } from "./step-form.ts";
 
@@ -117,7 +118,8 @@ export class ClientSteps implements StepForm {
     this.#last = record;
     const { merged } = this.#soFar!;
     const isSeenAsMade = this.#run.turns === 1 && !response.messages.some((one) => this.#hidesIn(one));
-    const turn = isSeenAsMade ? completed : { ...completed, as: this.#toAlias(merged) };
+    const { isHidden } = this.#merging;
+    const turn = isSeenAsMade ? completed : { ...completed, as: { ...this.#toAlias(merged), isHidden } };
     const ofTurn = { ...record, turnId: lastTurnOf(this.#run)! };
     if (this.#waiting === undefined) return void this.#services.state.session.commit(ofTurn, turn, undefined, also);
     const { host, answer: shown } = this.#waiting;

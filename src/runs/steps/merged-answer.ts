@@ -1,6 +1,6 @@
 import { StreamAccumulator } from "../../canonical/accumulator.ts";
 import type { GatewayError } from "../../canonical/error.ts";
-import { StepMerger } from "../../canonical/step-merger.ts";
+import { endOf, type MergeOptions, StepMerger } from "../../canonical/step-merger.ts";
 import type { Opaque, StreamEvent } from "../../canonical/types.ts";
 import type { ReplyContext } from "../../dialects/dialect.ts";
 import type { CallLog } from "../../gateway/call/call-log.ts";
@@ -17,7 +17,6 @@ import { NO_EVENT } from "../../gateway/upstream/stream-reader.ts";
 import type { CallRecord } from "../../store/records.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import { withPrefix } from "../../wire/id.ts";
-import { endOf, type MergeOptions } from "./merge-replies.ts";
 import type { StepReceiver } from "./step-form.ts";
 
 /** The client's call and its request, without the tools that the gateway adds. `onClientLeft`: its client has left the stream. */

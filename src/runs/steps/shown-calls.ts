@@ -8,7 +8,8 @@ import type { McpRunTool, RunTool } from "../state/tool.ts";
 import { toShown } from "../tools/shown-result.ts";
 
 /** The run that answers a call. `argsOf`: the arguments of an execution as the client may see them. */
-type Shown = { run: Pick<Run, "clientCall">; definition: RunDefinition; argsOf: (execution: Execution) => string };
+type Shown = { run: Pick<Run, "clientCall">; definition: RunDefinition; argsOf: (execution: ShownCall) => string };
+type ShownCall = Pick<Execution, "call" | "name" | "args" | "step">;
 
 const wireOf = ({ client }: RunDefinition): ServerTools | undefined => SURFACES[client!.surface].dialect.serverTools;
 
@@ -49,7 +50,7 @@ export function showCalls(executions: readonly Execution[], { run, definition, a
 }
 
 /** The calls that wait for the approval of the client. */
-export function showApprovals(executions: readonly Execution[], { run, definition, argsOf }: Shown): Opaque[] {
+export function showApprovals(executions: readonly ShownCall[], { run, definition, argsOf }: Shown): Opaque[] {
   const { approvals } = wireOf(definition) ?? {};
   if (approvals === undefined) return [];
   return executions.flatMap((execution) => {

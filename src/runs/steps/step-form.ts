@@ -20,7 +20,7 @@ export type ModelCallServices = { state: SessionState; models: ModelServices; li
 /** What the steps of a run use. `restore`: as in `RunServices`. */
 export type StepServices = ModelCallServices & {
   store: RunStore;
-  restore: (execution: Execution, run: Run) => string;
+  restore: (execution: Pick<Execution, "args" | "step">, run: Run) => string;
 };
 
 /**

@@ -148,11 +148,11 @@ export function dropToolResults(message: Message): Message {
 
 /** A copy of a turn with the same hashes, so that a client which resends its transcript still continues it. `origin`: the first turn copied. */
 export const copyTurn = (
-  { id, origin, chain, own, reply, open }: Turn,
+  { id, kind, origin, chain, own, reply, open }: Turn,
   input: WireItems,
   output: WireItems & { issuer: string },
 ): UnlinkedTurn => ({
-  kind: "copy",
+  kind: kind === "step" ? kind : "copy",
   origin: origin ?? id,
   chain,
   own,

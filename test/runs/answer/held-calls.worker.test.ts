@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { crash, ended, type Json, listOf, storeHarness, toolLog, webhook } from "../../support/runs/client.ts";
+import { crash, ended, type Json, json, listOf, storeHarness, toolLog, webhook } from "../../support/runs/client.ts";
 import { type Answered, answered, ask, call, plan, type Spoken } from "../../support/runs/tool-calls.ts";
 
 const REQUEST = { thinking: "", text: "@request" };
@@ -58,6 +58,19 @@ it("makes none that the tools of the call have no longer, and none of a client t
   const answer = await answered("chat", plain.next, { rhone: { session_id }, tools: TOOLS });
   expect(answer.text).toContain("The tool was not run");
   expect(await toolLog("held-gone")).toEqual([]);
+});
+
+it("makes them also where the client has deleted an item of that reply meanwhile", async () => {
+  const { answer, session, next } = await mixed(webhook("pay", "held-edited/pay", { policy: "allow" }));
+  const at = `/v1/conversations/${(answer.rhone.session_id as string).replace("sess", "conv")}/items`;
+  const items = (await json("GET", at)).data as { id: string; type: string; role?: string }[];
+  const { id } = items.find(({ type, role }) => type === "message" && role === "assistant")!;
+  await json("DELETE", `${at}/${id}`);
+  const done = await answered("chat", next, { rhone: session, tools: TOOLS });
+  expect(done.text).toContain("Done: pay.");
+  expect(done.text).not.toContain("Let me look.");
+  expect(await toolLog("held-edited")).toHaveLength(1);
+  expect(JSON.stringify(await json("GET", at))).not.toMatch(/"name":"pay"/);
 });
 
 it("keeps the results of such calls when the run ends before the model has read them", async () => {

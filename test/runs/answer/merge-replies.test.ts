@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
+import { mergeParts } from "../../../src/canonical/step-merger.ts";
 import type { ModelResponse } from "../../../src/canonical/types.ts";
-import { isOwnCall, mergeParts } from "../../../src/runs/steps/merge-replies.ts";
+import { isOwnCall } from "../../../src/runs/steps/merge-replies.ts";
 
 const TOOLS = { tools: [{ type: "native" as const, name: "time" as const }] };
 const call = (name: string, namespace?: string) =>

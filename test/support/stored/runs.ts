@@ -119,6 +119,7 @@ export const RUNS = {
     partial: true,
     turn: true,
     turnId: true,
+    approvals: true,
     instructions: true,
   } satisfies Members<Step>,
   execution: {
