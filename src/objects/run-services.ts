@@ -1,4 +1,5 @@
 import type { ModelServices, ObjectLifetime, SessionState } from "../gateway/session/services.ts";
+import type { AnswerIndex } from "../gateway/session/stored-answers.ts";
 import { screenResult } from "../gateway/shield/screen-text.ts";
 import { findDefaultHarness, findHarness } from "../platform/harnesses.ts";
 import { findToolSecret, subscribersIn } from "../platform/org-secrets.ts";
@@ -25,6 +26,7 @@ type RunParts = {
   state: SessionState;
   models: ModelServices;
   lifetime: ObjectLifetime;
+  index: AnswerIndex;
   buffer: EventBuffer;
   env: Cloudflare.Env;
   definitionOf: (run: Run) => RunDefinition;
@@ -39,7 +41,7 @@ const ABANDON_MS = 10_000;
 
 /** Composes what runs need: rows, events, models, tools, their keys and their shields. */
 export function runServicesFor(parts: RunParts): RunServices {
-  const { storage, state, models, lifetime, buffer, env, definitionOf, schedule } = parts;
+  const { storage, state, models, lifetime, index, buffer, env, definitionOf, schedule } = parts;
   const { session, shield } = state;
   const { waitUntil } = lifetime;
   const network = outboundNetworkFor(env);
@@ -66,6 +68,7 @@ export function runServicesFor(parts: RunParts): RunServices {
     state,
     models,
     lifetime,
+    index,
     network,
     findSecret,
     findHarness: (org, id) => findHarness(env, org, id, waitUntil),

@@ -3,6 +3,7 @@ import { autoCompact, type CommandServices } from "../gateway/session/commands.t
 import { queryModel } from "../gateway/session/query-model.ts";
 import { SessionCalls } from "../gateway/session/session-calls.ts";
 import { SessionStreams } from "../gateway/session/session-streams.ts";
+import type { AnswerIndex } from "../gateway/session/stored-answers.ts";
 import type { QueryJudge } from "../gateway/shield/judge.ts";
 import { SessionShield } from "../gateway/shield/session-shield.ts";
 import { SessionSockets } from "../gateway/sockets/session-sockets.ts";
@@ -131,6 +132,10 @@ export class SessionServices {
       },
       closeSockets: () => this.sockets.closeAll(),
     };
+    const index: AnswerIndex = {
+      addResponse: (call, id) => this.indexResponse(call, id),
+      addItems: (call, ids) => this.indexItems(call, ids),
+    };
     const schedule = (ms: number): void => this.alarm.scheduleWithin(ms);
     this.runs = new RunEngine(
       runServicesFor({
@@ -138,6 +143,7 @@ export class SessionServices {
         state,
         models,
         lifetime,
+        index,
         buffer: this.buffer,
         env,
         definitionOf: (run) => this.runs.definitionOf(run),
@@ -177,10 +183,9 @@ export class SessionServices {
         prepare: (requested) => prepareAnswer(this.runs, requested),
       },
       index: {
-        addResponse: ({ id, caller }, responseId) => this.indexResponse({ id, org: caller.org }, responseId),
+        ...index,
         addTranscript: ({ caller, conversation }, hash) =>
           indexTranscript(env.DIRECTORY, caller, { conversation: conversation!.id!, hash }),
-        addItems: ({ id, caller }, ids) => this.indexItems({ id, org: caller.org }, ids),
         findItems: (org, ids) => findResponseItems(env, org, ids),
       },
       onCommitted: (record, caller) =>
@@ -190,7 +195,7 @@ export class SessionServices {
 
   /** Fails the calls and responses that a crash interrupted, and has their records sent. */
   recover(): void {
-    failInterruptedResponses(this.sql);
+    failInterruptedResponses(this.sql, (call) => this.runs.answers(call));
     for (const record of listInterruptedCalls(this.sql, Date.now())) {
       this.session.fail(record);
       this.streams.interrupt(record);

@@ -10,7 +10,7 @@ import { showRun } from "./run-views.ts";
 import type { RunServices } from "./services.ts";
 import type { RunDefinition, RunLimits } from "./state/definition.ts";
 import { type FrozenRun, hasEnded, isWaiting, type LiveRun, mayClaim, type Run, type Stop } from "./state/run.ts";
-import type { CreateForm, StepForm } from "./steps/step-form.ts";
+import type { CreateForm, LastTurn, StepForm } from "./steps/step-form.ts";
 import { interruptExecution, keepResults, keepResultsBehind, settleStep } from "./unfinished.ts";
 import { hasDueTasks, pollTasks } from "./waiting-tasks.ts";
 
@@ -106,6 +106,11 @@ export class RunEngine {
     if (run === undefined) throw new GatewayError("object.not_found", "there is no such run");
     if (!hasEnded(run)) this.#known.set(id, run);
     return run;
+  }
+
+  /** Whether a run that has not ended answers this call. */
+  answers(call: string): boolean {
+    return this.#listOpen(...CLAIMING).some(({ clientCall }) => clientCall === call);
   }
 
   #listOpen(...statuses: readonly Run["status"][]): Run[] {
@@ -293,13 +298,13 @@ export class RunEngine {
     throw busyWith(other);
   }
 
-  async #afterDrive({ run, stop }: LiveRun, { lastTurn }: StepForm): Promise<void> {
+  async #afterDrive({ run, stop }: LiveRun, form: StepForm): Promise<void> {
     const { events, store, lifetime } = this.services;
     this.#countTime(run);
     if (stop === "timeout" && !hasEnded(run))
       return await this.#finish(run, { status: "completed", stopReason: "timeout" });
     if (stop !== undefined && !hasEnded(run)) return store.put("run", run);
-    if (hasEnded(run)) return await this.#finish(run, {}, lastTurn);
+    if (hasEnded(run)) return await this.#finish(run, {}, await form.lastTurn?.());
     await lifetime.durable();
     events.emit(run, await this.#lastEvent(run));
     store.put("run", run);
@@ -328,7 +333,7 @@ export class RunEngine {
   async #finish(
     run: Run,
     ending: Partial<Pick<Run, "status" | "stopReason" | "error">>,
-    last?: StepForm["lastTurn"],
+    last?: LastTurn,
   ): Promise<void> {
     const { store, state, lifetime, events } = this.services;
     const settled = settleStep(run, this.services);

@@ -169,6 +169,7 @@ export class RunLoop {
     const isEnd = stopsAtText(this.#live.definition.stop ?? [], textOfBlocks(messages.flatMap(({ blocks }) => blocks)));
     addUse(run, record.usage, record.costMicrosUsd);
     if (completed.instructions !== undefined) step.instructions = completed.instructions;
+    if (answer.response.id !== "") step.answerId = answer.response.id;
     if (own.length === 0 || own.length < calls.length || unapproved.length > 0) {
       this.#form.asksFor?.(unapproved);
       if (unapproved.length > 0) step.approvals = unapproved.map(({ call }) => call);

@@ -1,4 +1,5 @@
 import type { ModelServices, ObjectLifetime, SessionState } from "../gateway/session/services.ts";
+import type { AnswerIndex } from "../gateway/session/stored-answers.ts";
 import type { ScreenedResult } from "../gateway/shield/screen-text.ts";
 import type { Caller } from "../keys/caller.ts";
 import type { OutboundNetwork } from "../outbound/bounded-fetch.ts";
@@ -23,6 +24,7 @@ export type RunServices = {
   state: SessionState;
   models: ModelServices;
   lifetime: ObjectLifetime;
+  index: AnswerIndex;
   network: OutboundNetwork;
   findSecret: SecretFinder;
   /** The harness with this id, as it is now. */

@@ -1,6 +1,7 @@
 import { hashTurn, ROOT } from "../canonical/turn-hash.ts";
 import { native } from "../dialects/native/index.ts";
 import type { SessionState } from "../gateway/session/services.ts";
+import { failOpenResponse } from "../session/stored-responses.ts";
 import { hasTurn, linkTurns, type Turn, type UnlinkedTurn } from "../session/turns.ts";
 import { isObject, joinItems, type Json, parseJson } from "../wire/json.ts";
 import { settleExecution, toResultBlocks } from "./call-results.ts";
@@ -10,7 +11,7 @@ import { toCompleted } from "./run-views.ts";
 import type { RunServices } from "./services.ts";
 import { type Execution, isSettled, lastTurnOf, type Run, type Step } from "./state/run.ts";
 import { movesHead } from "./steps/run-line.ts";
-import type { StepForm } from "./steps/step-form.ts";
+import type { LastTurn } from "./steps/step-form.ts";
 
 const NO_ITEMS = { dialect: native.id, items: "", issuer: "" };
 
@@ -102,14 +103,16 @@ const listResults = (run: Run): Json[] =>
 
 /**
  * The same for a run that answers a call. Its turns become the session's with its last one. `last`: the turn of its answer, where it
- * has one. Without, the session goes on as before the call, unless one of its tools may have changed something.
+ * has one. Without, the session goes on as before the call, unless one of its tools may have changed something; a stored response that
+ * has no answer by then has failed.
  */
 export function keepResultsBehind(
   run: Run,
-  last: StepForm["lastTurn"],
+  last: LastTurn | undefined,
   { state, store, lifetime }: Pick<RunServices, "state" | "store" | "lifetime">,
 ): void {
   const { session, objectId, sql } = state;
+  failOpenResponse(sql, run.clientCall!);
   if (run.at === undefined || hasTurn(sql, lastTurnOf(run)!)) return;
   const hasEffects = store
     .listExecutions(run.id)
@@ -120,7 +123,7 @@ export function keepResultsBehind(
   const turn = { ...toItemsTurn(parent, { input: results, output: [] }), ...last?.hashes };
   const [linked] = linkTurns([turn], { parent, objectId, now: lifetime.now() });
   const added = { ...linked!, ...(last && { id: last.id }) };
-  session.add(added, { moves: movesHead(run, state) }, () => {});
+  session.add(added, { moves: movesHead(run, state) }, () => last?.write());
 }
 
 /** Adds items to the session without a call. */

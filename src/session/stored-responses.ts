@@ -51,10 +51,20 @@ export function deleteResponse(sql: Sql, call: string): void {
 export const setResponseStatus = (sql: Sql, call: string, status: ResponseStatus): unknown =>
   sql("UPDATE responses SET status = ? WHERE call = ?", status, call);
 
-/** Runs when an object starts: responses that were running in its predecessor will not continue. */
-export function failInterruptedResponses(sql: Sql): void {
+/**
+ * Runs when an object starts: responses that were running in its predecessor will not continue, but those of the calls for which `goesOn`
+ * is true.
+ */
+export function failInterruptedResponses(sql: Sql, goesOn: (call: string) => boolean): void {
+  if (!hasTable(sql, "responses")) return;
+  const open = sql<{ call: string }>("SELECT call FROM responses WHERE status IN ('queued', 'in_progress')");
+  for (const { call } of open) if (!goesOn(call)) failOpenResponse(sql, call);
+}
+
+/** The response of a call gets no answer, unless it has one. */
+export function failOpenResponse(sql: Sql, call: string): void {
   if (hasTable(sql, "responses"))
-    sql("UPDATE responses SET status = 'failed' WHERE status IN ('queued', 'in_progress')");
+    sql("UPDATE responses SET status = 'failed' WHERE call = ? AND status IN ('queued', 'in_progress')", call);
 }
 
 const findStatus = (sql: Sql, call: string): ResponseStatus | undefined =>

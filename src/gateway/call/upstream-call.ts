@@ -132,7 +132,9 @@ export function findUsageOption({
 
 /** What encoders need beyond the answer itself: creation time in seconds, the response's id, the request. */
 export function toReplyContext(
-  upstreamCall: Pick<UpstreamCall, "request" | "call"> & Partial<Pick<UpstreamCall, "destination" | "carried">>,
+  upstreamCall: Pick<UpstreamCall, "request"> & {
+    call: Pick<Call, "id" | "sessionId" | "createdAt">;
+  } & Partial<Pick<UpstreamCall, "destination" | "carried">>,
   id = withPrefix(upstreamCall.call.id, "resp"),
 ): ReplyContext {
   const { request, call, destination, carried } = upstreamCall;

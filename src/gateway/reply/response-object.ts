@@ -8,10 +8,11 @@ import { encodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, type JsonObject, parseJson, stringOf } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
 import type { Call } from "../call/call.ts";
+import type { ResponsesState } from "../call/responses-state.ts";
 import { toClientAnswer, toClientEvent } from "./client-answer.ts";
 
 /** The part of a call that its stored response depends on. */
-type ResponseCall = Pick<Call, "id" | "response">;
+type ResponseCall = Pick<Call, "id"> & { response?: Pick<ResponsesState, "background"> | undefined };
 
 /** A finished answer as the stored response of OpenAI's Responses API, under the id that the client received. */
 export const buildCompletedResponse = (

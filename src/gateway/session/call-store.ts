@@ -15,27 +15,21 @@ import { storesContent } from "../../surfaces/rhone.ts";
 import type { Call, CallStore, PartialAnswer } from "../call/call.ts";
 import { CANCELLED } from "../call/stream-errors.ts";
 import { toReplyContext } from "../call/upstream-call.ts";
-import { buildCompletion, storesCompletion } from "../reply/completion-object.ts";
-import { buildCompletedResponse, buildFailedResponse, buildPendingResponse } from "../reply/response-object.ts";
-import { listIndexedIds } from "../responses/stored-items.ts";
+import { buildFailedResponse, buildPendingResponse } from "../reply/response-object.ts";
 import type { CallShield } from "../shield/call-shield.ts";
-import { saveCompletion } from "./completions.ts";
 import type { Placement } from "./placement.ts";
 import type { ObjectLifetime, SessionState } from "./services.ts";
 import type { SessionStreams } from "./session-streams.ts";
+import { type AnswerIndex, prepareStoredAnswer, type StoredAnswer } from "./stored-answers.ts";
 
 /** What storing a call uses of the session's object. */
 export type CallStoreServices = {
   state: SessionState;
   lifetime: ObjectLifetime;
   streams: SessionStreams;
-  index: {
-    /** Makes a call's response findable by the id its provider gave it. */
-    addResponse: (call: Call, id: string) => Promise<void>;
+  index: AnswerIndex & {
     /** Makes the conversation findable by the hash of its transcript. Never throws. */
     addTranscript: (call: Call, hash: string) => Promise<void>;
-    /** Makes output items of a call's stored response findable by ids that do not lead to it. */
-    addItems: (call: Call, ids: readonly string[]) => Promise<void>;
   };
   /** Called after a turn was committed. The next call waits until it resolves. */
   onCommitted: (record: CallRecord, caller: Caller) => Promise<void>;
@@ -53,19 +47,18 @@ type StoredCall = {
   onDispatch: () => void;
 };
 
-/** An answer as the client gets it. `total`: what all steps have used, if the record is not that of the whole call. */
-type Answer = {
-  response: ModelResponse;
-  reply: ReplyContext;
-  total?: Pick<CallRecord, "usage" | "costMicrosUsd">;
-};
+/** What all steps have used that have given an answer, if its record is not that of the whole call. */
+type Total = Pick<CallRecord, "usage" | "costMicrosUsd"> | undefined;
+
+/** An answer as the client gets it, with the turn that it becomes, whose large strings are stored. */
+type AnsweredTurn = { turn: CompletedTurn; response: ModelResponse; reply: ReplyContext; total?: Total };
 
 /** Where a call of a session is stored. The last three are for a call that a run answers: `record` is that of its last step. */
 export type SessionCallStore = CallStore & {
-  /** Commits the turn, whose large strings are stored, with what `also` writes in the same transaction. */
-  commitTurn: (record: CallRecord, answer: Answer & { turn: CompletedTurn }, also?: () => void) => Promise<void>;
-  /** Stores an answer whose turn the session has. */
-  storeAnswer: (record: CallRecord, answer: Answer & { turn: Turn }) => Promise<void>;
+  /** Commits the turn, with what `also` writes in the same transaction. */
+  commitTurn: (record: CallRecord, answered: AnsweredTurn, also?: () => void) => Promise<void>;
+  /** Does what follows the commit of a turn and of what is stored of its answer. */
+  afterCommit: (record: CallRecord, committed: { turn: Turn; total: Total; stored: StoredAnswer }) => Promise<void>;
   /** Stores that there is no whole answer. */
   failAnswer: (record: CallRecord, error: GatewayError, partial?: PartialAnswer) => Promise<void>;
 };
@@ -100,28 +93,21 @@ export function createCallStore(
     if (call.conversation !== undefined && session.isDeleted) throw sessionNotFound();
     if (isNew) session.create(org, sessionId);
   };
-  const toStored = ({ response, reply }: Answer): StoredResponse | undefined =>
-    responseState?.stored === true ? buildCompletedResponse(call, response, reply) : undefined;
-  const commitTurn: SessionCallStore["commitTurn"] = async (record, { turn, ...answer }, also) => {
-    const stored = toStored(answer);
-    await afterCommit(record, { ...answer, stored, turn: session.commit(record, turn, stored, also) });
+  const commitTurn: SessionCallStore["commitTurn"] = async (record, { turn, response, reply, total }, also) => {
+    const { id, caller } = call;
+    const whole = { id, org: caller.org, state: responseState, request, response, reply };
+    const stored = prepareStoredAnswer(whole, { sql, index });
+    const committed = session.commit(record, turn, undefined, () => {
+      stored.write();
+      also?.();
+    });
+    await afterCommit(record, { turn: committed, total, stored });
   };
-  const storeAnswer: SessionCallStore["storeAnswer"] = async (record, answer) => {
-    const stored = toStored(answer);
-    if (stored !== undefined) storeResponse(sql, stored);
-    await afterCommit(record, { ...answer, stored });
-  };
-  const afterCommit = async (
-    record: CallRecord,
-    { turn, response, reply, total, stored }: Answer & { turn: Turn; stored: StoredResponse | undefined },
-  ): Promise<void> => {
-    const completion = storesCompletion(request) ? buildCompletion(call.id, request, response, reply) : undefined;
-    if (completion !== undefined) saveCompletion(sql, completion, record.org);
+  const afterCommit: SessionCallStore["afterCommit"] = async (record, { turn, total, stored }) => {
     placement.onCommitted(turn);
     await Promise.all([
       lifetime.durable(),
-      index.addItems(call, stored === undefined ? [] : listIndexedIds(stored)),
-      completion && index.addResponse(call, completion.id),
+      stored.publish(),
       call.conversation?.recognizedBy === BY_TRANSCRIPT && index.addTranscript(call, turn.chain),
     ]);
     streams.onRecord({ ...record, ...total, id: call.id });
@@ -163,14 +149,14 @@ export function createCallStore(
       const [input, output] = await Promise.all([storedInput, offload(turn.output, blobs)]);
       await commitTurn(record, { turn: { ...turn, input, output }, response, reply });
     },
-    indexResponse: (id) => index.addResponse(call, id),
+    indexResponse: (id) => index.addResponse({ id: call.id, org: call.caller.org }, id),
     fail: async (record, error, partial) => {
       create(record);
       await end(record, partial?.items, toFailedResponse(call, request, error, partial));
     },
   };
   // Without content the call makes no turn: it ends as a failed one does.
-  if (storesContent(request.rhone)) return { ...store, commitTurn, storeAnswer, failAnswer };
+  if (storesContent(request.rhone)) return { ...store, commitTurn, afterCommit, failAnswer };
   const { start, restore, fail } = store;
   return {
     start,
@@ -178,7 +164,7 @@ export function createCallStore(
     fail,
     ...(restore && { restore }),
     commitTurn,
-    storeAnswer,
+    afterCommit,
     failAnswer,
   };
 }

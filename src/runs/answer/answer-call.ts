@@ -35,6 +35,7 @@ async function answerCall(engine: RunEngine, defined: RunDefinition, waiting: An
   const isChained = call.response?.from !== undefined;
   const facts = {
     isChained,
+    isStored: call.response?.stored === true,
     labels: servers.map(({ label }) => label),
     approves: listApprovable(servers, defined, call.caller),
   };

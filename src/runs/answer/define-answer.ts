@@ -38,7 +38,7 @@ function requireDistinct({ request }: ParsedRequest, tools: RunDefinition["tools
 export async function extendAnswered(requested: ToolCallRequest, services: DefiningServices): Promise<ParsedRequest> {
   const { request, servers } = requested;
   const definition = await defineAnswer(requested, services);
-  const facts = { isChained: false, labels: servers.map(({ label }) => label), approves: [] };
+  const facts = { isChained: false, isStored: false, labels: servers.map(({ label }) => label), approves: [] };
   const client = toAnsweredRequest(request, new Headers(), facts);
   return extendStep(request, { ...definition, client }, { isLast: false, isFirst: true });
 }

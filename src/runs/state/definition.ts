@@ -93,6 +93,7 @@ export type RunParts = Omit<GivenRun, "harness" | "tools"> & {
  * The request of the call that a run answers. `text`: behind the shield, without its messages; `systems`: the leading system messages,
  * each as JSON text. `hasTools`: it has tools that its client executes. `named`: the servers that it names as tools; `listed`: those of them
  * whose tools the answer lists; `approves`: those about whose calls the client may decide; `showsCalls`: it shows calls of servers' tools. `isChained`: as in `TurnInput`.
+ * `isStored`: on Responses, the answer can be retrieved later.
  */
 export type AnsweredRequest = {
   surface: SurfaceId;
@@ -106,6 +107,7 @@ export type AnsweredRequest = {
   approves?: string[];
   showsCalls?: true;
   isChained?: true;
+  isStored?: true;
 };
 
 /**

@@ -95,7 +95,8 @@ export const STEP_STATUSES = ["calling", "tools", "committed", "dropped"] as con
 
 /**
  * One call of the model. `calling`: it is sent; `tools`: it has answered, and `turn` is what the session gets when all its calls have
- * results; `committed`: it has; `dropped`: it never will. `turnId`: of its turn, where that has not the id of its call. `approvals`: the
+ * results; `committed`: it has; `dropped`: it never will. `turnId`: of its turn, where that has not the id of its call. `answerId`: that
+ * its provider has given its answer. `approvals`: the
  * ids of its calls that wait for the approval of the client whose call the run answers.
  */
 export type Step = {
@@ -111,6 +112,7 @@ export type Step = {
   partial?: string;
   turn?: Turn;
   turnId?: string;
+  answerId?: string;
   approvals?: string[];
   instructions?: Instructions;
 };

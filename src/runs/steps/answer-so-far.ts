@@ -1,5 +1,6 @@
 import { type MergedPart, mergeParts, type MergeOptions } from "../../canonical/step-merger.ts";
 import type { ModelResponse, Opaque } from "../../canonical/types.ts";
+import { findCallState } from "../../session/calls.ts";
 import { decodeItems } from "../../session/history/decode.ts";
 import { inlineAll } from "../../session/large-strings.ts";
 import type { RunDefinition } from "../state/definition.ts";
@@ -25,13 +26,16 @@ export class AnswerSoFar {
     const { state, store } = services;
     const { at, turns, id } = run;
     const answer = new AnswerSoFar(run, definition, services);
+    const steps = store.listOf("step", id);
     const path = at === undefined ? [] : state.session.pathOf(at).slice(-turns);
     const outputs = path.map(({ output }) => output);
     const whole = await inlineAll(outputs, state.blobs);
     answer.showResults(store.listExecutions(id, 0));
     for (const [i, items] of whole.entries()) {
       const messages = [...decodeItems(items)];
-      answer.addReply({ id: "", model: "", messages, finish: { reason: "tool_calls" }, usage: {} });
+      const { call, answerId = "" } = steps.find(({ n }) => n === i + 1)!;
+      const { model = "", usage = {} } = (call && findCallState(state.sql, call)?.record) || {};
+      answer.addReply({ id: answerId, model, messages, finish: { reason: "tool_calls" }, usage });
       answer.showResults(store.listExecutions(id, i + 1));
     }
     return answer;

@@ -1,24 +1,34 @@
 import type { Tool, ToolChoice } from "../../canonical/types.ts";
+import type { ReplyContext } from "../../dialects/dialect.ts";
 import { native } from "../../dialects/native/index.ts";
+import { toReplyContext } from "../../gateway/call/upstream-call.ts";
 import { extendRequest } from "../../surfaces/extend-request.ts";
 import { SURFACES } from "../../surfaces/index.ts";
-import { type ParsedRequest, readMembers, type RequestText } from "../../surfaces/request.ts";
+import { type ParsedRequest, parseRequest, readMembers, type RequestText } from "../../surfaces/request.ts";
 import type { RhoneRequest } from "../../surfaces/rhone.ts";
+import { createdAtOf } from "../../wire/id.ts";
 import { type Json, parseJson } from "../../wire/json.ts";
 import { scanObject } from "../../wire/scan.ts";
 import { editMembers } from "../../wire/splice.ts";
 import type { AnsweredRequest, RunDefinition } from "../state/definition.ts";
 import type { Run } from "../state/run.ts";
 import { toModelTool } from "../state/tool.ts";
+import type { ModelCallServices } from "./step-form.ts";
 
 /**
- * The request of a call as the run that answers it stores it: without its messages, which the session has. `labels`: of the servers that
+ * The request of a call as the run that answers it stores it: without its messages, which the session has. `isStored`: as in
+ * `AnsweredRequest`. `labels`: of the servers that
  * it names as tools; `approves`: of those about whose calls its client may decide. A client that goes on from an answer has the lists of their tools already.
  */
 export function toAnsweredRequest(
   request: ParsedRequest,
   headers: Headers,
-  { isChained, labels, approves }: { isChained: boolean; labels: string[]; approves: string[] },
+  {
+    isChained,
+    isStored,
+    labels,
+    approves,
+  }: { isChained: boolean; isStored: boolean; labels: string[]; approves: string[] },
 ): AnsweredRequest {
   const { text, members, surface, outside, items, systemCount } = request;
   const { layout } = surface.dialect;
@@ -36,6 +46,7 @@ export function toAnsweredRequest(
     ...(approves.length > 0 && { approves }),
     ...(showsCalls && { showsCalls }),
     ...(isChained && { isChained }),
+    ...(isStored && { isStored }),
   };
 }
 
@@ -59,6 +70,19 @@ export function toStepText(
 }
 
 const NO_HEADERS = new Headers();
+
+/** The request of the client whose connection a restart has ended, without its messages, and what encoders need beyond its answer. */
+export function restoreRequest(
+  run: Run,
+  definition: RunDefinition,
+  { models }: Pick<ModelCallServices, "models">,
+): { request: ParsedRequest; reply: ReplyContext } {
+  const { surface, outside } = definition.client!;
+  const { clientCall: id = "", sessionId, org, at = "" } = run;
+  const request = parseRequest(toStepText(definition, run, at), SURFACES[surface], outside);
+  const call = { id, sessionId, createdAt: createdAtOf(id) };
+  return { request, reply: toReplyContext({ call, request, carried: models.carried(org) }) };
+}
 
 /** The request of a step with the tools of the run. In a last step the model has to answer; from the second on, it may. */
 export function extendStep(

@@ -1,24 +1,25 @@
-import { GatewayError } from "../../canonical/error.ts";
+import { GatewayError, toGatewayError } from "../../canonical/error.ts";
 import type { MergeOptions } from "../../canonical/step-merger.ts";
 import { hashInput, hashReply, ROOT } from "../../canonical/turn-hash.ts";
 import type { ModelResponse, Opaque, ToolCall } from "../../canonical/types.ts";
 import type { Call } from "../../gateway/call/call.ts";
 import { CANCELLED } from "../../gateway/call/stream-errors.ts";
 import type { SessionHost } from "../../gateway/session/call-runs.ts";
+import { prepareStoredAnswer, type StoredAnswer } from "../../gateway/session/stored-answers.ts";
 import { toTurn } from "../../session/context.ts";
 import type { CompletedTurn } from "../../session/session.ts";
 import { findTurn, hasTurn, type Turn } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
-import type { ParsedRequest } from "../../surfaces/request.ts";
+import { type ParsedRequest, readOption } from "../../surfaces/request.ts";
 import { newId } from "../../wire/id.ts";
 import type { RunDefinition } from "../state/definition.ts";
 import { type Execution, hasEnded, lastTurnOf, type Run } from "../state/run.ts";
 import { AnswerSoFar } from "./answer-so-far.ts";
-import { extendStep } from "./answered-request.ts";
+import { extendStep, restoreRequest } from "./answered-request.ts";
 import { prepareLaterStep } from "./later-step.ts";
 import { mergingOf } from "./merge-replies.ts";
 import type { MergedAnswer } from "./merged-answer.ts";
-import type { NextStep, StepCall, StepForm, StepReply, StepServices } from "./step-form.ts";
+import type { LastTurn, NextStep, StepCall, StepForm, StepReply, StepServices } from "./step-form.ts";
 
 /** The client's call while it waits. `request`: as the client has sent it. */
 export type WaitingCall = { call: Call; request: ParsedRequest; host: SessionHost; answer: MergedAnswer };
@@ -39,7 +40,8 @@ export class ClientSteps implements StepForm {
   #unapproved: readonly Execution[] = [];
   #approvals: readonly Opaque[] = [];
   #last: CallRecord | undefined;
-  #isCommitted = false;
+  /** The answer, where the call of a waiting client does not store it. */
+  #stored: StoredAnswer | undefined;
 
   /** `waiting`: absent after a restart, as its client has lost its connection. */
   constructor(run: Run, definition: RunDefinition, services: StepServices, waiting?: WaitingCall) {
@@ -71,7 +73,7 @@ export class ClientSteps implements StepForm {
   }
 
   async prepare(next: NextStep): Promise<StepCall> {
-    this.#soFar ??= await AnswerSoFar.read(this.#run, this.#definition, this.#services);
+    await this.#readSoFar();
     if (this.#run.at === undefined) return this.#prepareFirst(next);
     const parts = { run: this.#run, definition: this.#definition, parent: this.#run.at };
     const { host, answer } = this.#waiting ?? {};
@@ -121,9 +123,15 @@ export class ClientSteps implements StepForm {
     const { isHidden } = this.#merging;
     const turn = isSeenAsMade ? completed : { ...completed, as: { ...this.#toAlias(merged), isHidden } };
     const ofTurn = { ...record, turnId: lastTurnOf(this.#run)! };
-    if (this.#waiting === undefined) return void this.#services.state.session.commit(ofTurn, turn, undefined, also);
+    if (this.#waiting === undefined) {
+      this.#stored = this.#prepareStored(merged);
+      const { write } = this.#stored;
+      return void this.#services.state.session.commit(ofTurn, turn, undefined, () => {
+        write();
+        also();
+      });
+    }
     const { host, answer: shown } = this.#waiting;
-    this.#isCommitted = true;
     const answered = { turn, response: merged, reply: shown.reply, total: this.#totalOf(record) };
     await host.store.commitTurn(ofTurn, answered, also);
   }
@@ -137,13 +145,37 @@ export class ClientSteps implements StepForm {
     return blocks.some((block) => block.kind === "tool_call" && this.#merging.isHidden(block));
   }
 
-  #toAlias({ messages }: ModelResponse): NonNullable<StepForm["lastTurn"]> {
+  #toAlias({ messages }: ModelResponse): Omit<LastTurn, "write"> {
     return { id: lastTurnOf(this.#run)!, hashes: hashReply(this.#run.alias!, messages) };
   }
 
-  get lastTurn(): StepForm["lastTurn"] {
-    if (!this.#endsWithAnswer || this.#soFar === undefined || this.#run.turns === 0) return undefined;
-    return this.#toAlias(this.#soFar.merged);
+  async lastTurn(): Promise<LastTurn | undefined> {
+    if (!this.#endsWithAnswer || this.#run.turns === 0 || hasTurn(this.#services.state.sql, lastTurnOf(this.#run)!))
+      return undefined;
+    const { merged } = await this.#readSoFar();
+    this.#stored = this.#prepareStored(merged);
+    return { ...this.#toAlias(merged), write: this.#stored.write };
+  }
+
+  async #readSoFar(): Promise<AnswerSoFar> {
+    return (this.#soFar ??= await AnswerSoFar.read(this.#run, this.#definition, this.#services));
+  }
+
+  /** What the client can retrieve later of the answer. */
+  #prepareStored(response: ModelResponse): StoredAnswer {
+    const { state, index } = this.#services;
+    const { clientCall, org } = this.#run;
+    const { isStored } = this.#definition.client!;
+    const { request, reply } =
+      this.#waiting === undefined
+        ? restoreRequest(this.#run, this.#definition, this.#services)
+        : { request: this.#waiting.request, reply: this.#waiting.answer.reply };
+    const background = readOption(request, "background") === true;
+    const responses = isStored === true ? { stored: true, background } : undefined;
+    return prepareStoredAnswer(
+      { id: clientCall!, org, state: responses, request, response, reply },
+      { sql: state.sql, index },
+    );
   }
 
   /** Whether the run has ended with what its client gets as an answer. */
@@ -152,15 +184,13 @@ export class ClientSteps implements StepForm {
     return status === "completed" && stopReason !== "max_cost" && stopReason !== "timeout";
   }
 
-  async onEnd(error: GatewayError | undefined): Promise<void> {
+  async onEnd(thrown: GatewayError | undefined): Promise<void> {
+    const error = thrown ?? (await this.#publish().then(() => undefined, toGatewayError));
     if (this.#waiting === undefined) return;
     const { answer } = this.#waiting;
     const isAnswered = this.#endsWithAnswer && this.#last !== undefined && error === undefined;
-    if (isAnswered) {
-      answer.insert(this.#approvals);
-      await this.#storeAnswer(this.#last!, this.#waiting);
-      return await answer.end(this.#last!, this.#run.costMicros);
-    }
+    if (isAnswered) answer.insert(this.#approvals);
+    if (isAnswered) return await answer.end(this.#last!, this.#run.costMicros);
     const cause = error ?? toEndError(this.#run);
     try {
       await this.#storeFailure(cause, this.#waiting);
@@ -169,12 +199,15 @@ export class ClientSteps implements StepForm {
     }
   }
 
-  /** Stores an answer that no reply of the model has ended, but a limit. */
-  async #storeAnswer(record: CallRecord, { host, answer }: WaitingCall): Promise<void> {
-    const turn = this.#isCommitted ? undefined : findTurn(this.#services.state.sql, lastTurnOf(this.#run)!);
-    if (turn === undefined) return;
-    const answered = { turn, response: this.#soFar!.merged, reply: answer.reply, total: this.#totalOf(record) };
-    await host.store.storeAnswer({ ...record, turnId: turn.id }, answered);
+  /** Does what follows the turn of an answer that was stored here. */
+  async #publish(): Promise<void> {
+    const stored = this.#stored;
+    if (stored === undefined) return;
+    const turn = findTurn(this.#services.state.sql, lastTurnOf(this.#run)!);
+    const record = this.#last;
+    if (this.#waiting === undefined || turn === undefined || record === undefined) return void (await stored.publish());
+    const { store } = this.#waiting.host;
+    await store.afterCommit({ ...record, turnId: turn.id }, { turn, total: this.#totalOf(record), stored });
   }
 
   async #storeFailure(cause: GatewayError, { host, answer }: WaitingCall): Promise<void> {

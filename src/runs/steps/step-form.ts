@@ -4,6 +4,7 @@ import type { ToolCall } from "../../canonical/types.ts";
 import type { Call, CallStore, CommittedAnswer } from "../../gateway/call/call.ts";
 import type { AnswerSink } from "../../gateway/read-step.ts";
 import type { ModelServices, ObjectLifetime, SessionState } from "../../gateway/session/services.ts";
+import type { AnswerIndex } from "../../gateway/session/stored-answers.ts";
 import type { CallShield } from "../../gateway/shield/call-shield.ts";
 import type { Caller } from "../../keys/caller.ts";
 import type { CompletedTurn } from "../../session/session.ts";
@@ -20,6 +21,7 @@ export type ModelCallServices = { state: SessionState; models: ModelServices; li
 /** What the steps of a run use. `restore`: as in `RunServices`. */
 export type StepServices = ModelCallServices & {
   store: RunStore;
+  index: AnswerIndex;
   restore: (execution: Pick<Execution, "args" | "step">, run: Run) => string;
 };
 
@@ -45,6 +47,9 @@ export type StepReceiver = AnswerSink & { onRefused: (response: Response) => voi
 /** The answer of a step, behind the shield. */
 export type StepReply = { record: CallRecord; completed: CompletedTurn; answer: CommittedAnswer };
 
+/** The id and the hashes of the turn with which a session gets an answer. `write`: stores the answer, in the turn's transaction. */
+export type LastTurn = { id: string; hashes: TurnHashes; write: () => void };
+
 /** How the steps of a run are made, and what becomes of their answers: that depends on how its client has started it. */
 export interface StepForm {
   /** The client's call, which the run answers, has the session's lease. */
@@ -56,8 +61,8 @@ export interface StepForm {
   toTurn(reply: StepReply): Turn;
   /** Commits the turn with which the run ends, together with what `also` writes. */
   commit(reply: StepReply, also: () => void): Promise<void>;
-  /** The id and the hashes of the turn with which the session gets the answer, where no turn of a model ends the run. */
-  readonly lastTurn?: { id: string; hashes: TurnHashes } | undefined;
+  /** The turn with which the session gets the answer, where no turn of a model ends the run. */
+  lastTurn?(): Promise<LastTurn | undefined>;
   /** Shows the client the calls of a batch that has its results. */
   showResults?(executions: readonly Execution[]): void;
   /** The reply that is to be committed makes calls for which the client's approval is needed. */

@@ -51,7 +51,24 @@ it("goes on to its end after a crash of its object", async () => {
   });
   await expect.poll(async () => (await toolLog("background-crash")).length).toBe(1);
   await crash((whole.id as string).replace("resp", "run"));
+  expect((await json("GET", `/v1/responses/${whole.id as string}`)).status).toMatch(/in_progress|completed/);
   expect((await ended((whole.id as string).replace("resp", "run"))).status).toBe("completed");
+  const done = await settled(whole.id);
+  expect([done.status, done.background, textIn(done)]).toEqual(["completed", true, "Let me look.|Over."]);
+});
+
+it("has failed where its run fails after a crash of its object", async () => {
+  const slow = webhook("slow", "background-fails/never", { effect: "read_only", timeout_ms: 60_000 });
+  const { whole } = await answered("responses", plan([call("slow")], "Never."), {
+    rhone: { tools: [slow], on_disconnect: "cancel" },
+    more: background,
+  });
+  const run = (whole.id as string).replace("resp", "run");
+  await expect.poll(async () => (await toolLog("background-fails")).length).toBe(1);
+  await crash(run);
+  await send("POST", `/v1/runs/${run}:cancel`);
+  expect((await ended(run)).status).toBe("cancelled");
+  expect((await settled(whole.id)).status).toBe("failed");
 });
 
 it("a failure of its first step is the response's", async () => {

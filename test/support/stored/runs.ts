@@ -72,6 +72,7 @@ export const RUNS = {
     approves: true,
     showsCalls: true,
     isChained: true,
+    isStored: true,
   } satisfies Members<AnsweredRequest>,
   inputHashes: { chain: true, own: true } satisfies Members<InputHashes>,
   givenRun: {
@@ -119,6 +120,7 @@ export const RUNS = {
     partial: true,
     turn: true,
     turnId: true,
+    answerId: true,
     approvals: true,
     instructions: true,
   } satisfies Members<Step>,
