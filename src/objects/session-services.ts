@@ -20,7 +20,7 @@ import { authenticateSocket } from "../platform/socket-auth.ts";
 import { findResponseItems, indexItems } from "../platform/stored-items.ts";
 import { indexTranscript } from "../platform/transcript-index.ts";
 import { loadCatalogue } from "../providers/catalogue.ts";
-import { prepareAnswer } from "../runs/answer/answer-call.ts";
+import { cancelAnswer, prepareAnswer } from "../runs/answer/answer-call.ts";
 import { performOnRun } from "../runs/api/run-api.ts";
 import { toRunCommand } from "../runs/api/run-frames.ts";
 import { RunEngine } from "../runs/run-engine.ts";
@@ -181,6 +181,7 @@ export class SessionServices {
       runs: {
         findDefaultHarness: this.runs.services.findDefaultHarness,
         prepare: (requested) => prepareAnswer(this.runs, requested),
+        cancel: (call) => cancelAnswer(this.runs, call),
       },
       index: {
         ...index,

@@ -33,6 +33,8 @@ export type CallRuns = {
   findDefaultHarness: (caller: Caller) => Promise<string | undefined>;
   /** Throws `request.invalid`, naming the field, and what defining the run throws. */
   prepare: (requested: ToolCallRequest) => Promise<AnswerCall>;
+  /** Cancels the run that answers a call, also after a restart; nothing, if there is none. */
+  cancel: (call: string) => Promise<void>;
 };
 
 /** Whether the gateway executes tools for a call. */

@@ -248,11 +248,12 @@ export class SessionCalls {
     return request.stream ? await this.#followFromStart(call) : response;
   }
 
-  /** Cancels a running call. Resolves when it is recorded; at once if it is not running. */
+  /** Cancels a call that runs, or whose run goes on after a restart. Resolves when it is recorded; at once if it does not. */
   async stop(call: string): Promise<void> {
     const running = this.#running.get(call);
-    running?.stop.abort(CANCELLED);
-    await running?.done;
+    if (running === undefined) return await this.#services.runs.cancel(call);
+    running.stop.abort(CANCELLED);
+    await running.done;
   }
 
   /** Cancels all running calls. Resolves when they are recorded. */

@@ -25,6 +25,12 @@ export async function prepareAnswer(engine: RunEngine, requested: ToolCallReques
   return (call, called, host) => answerCall(engine, definition, { call, request: called, host, servers });
 }
 
+/** Cancels the run that answers a call, if there is one that has not ended. */
+export async function cancelAnswer(engine: RunEngine, call: string): Promise<void> {
+  const run = engine.services.store.find("run", withPrefix(call, "run"));
+  if (run?.clientCall === call && !hasEnded(run)) await engine.cancel(engine.require(run.id));
+}
+
 /** `servers`: those that the request names as tools. */
 type Answered = { call: Call; request: ParsedRequest; host: SessionHost; servers: readonly NamedServer[] };
 

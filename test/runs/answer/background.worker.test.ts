@@ -71,6 +71,19 @@ it("has failed where its run fails after a crash of its object", async () => {
   expect((await settled(whole.id)).status).toBe("failed");
 });
 
+it("is cancelled with its run after a crash as well", async () => {
+  const slow = webhook("slow", "background-cancel-late/never", { effect: "read_only", timeout_ms: 60_000 });
+  const asked = plan([call("slow")], "Never.");
+  const { whole } = await answered("responses", asked, { rhone: { tools: [slow] }, more: background });
+  const run = (whole.id as string).replace("resp", "run");
+  const calls = async (): Promise<number> => (await toolLog("background-cancel-late")).length;
+  await expect.poll(calls).toBe(1);
+  await crash(run);
+  await expect.poll(calls, { timeout: 10_000 }).toBe(2);
+  await send("POST", `/v1/responses/${whole.id as string}/cancel`);
+  expect((await ended(run)).status).toBe("cancelled");
+});
+
 it("a failure of its first step is the response's", async () => {
   const { whole } = await answered("responses", "x", { rhone: TIME, more: background, model: "refuse" });
   const failed = await settled(whole.id);
