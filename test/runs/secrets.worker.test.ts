@@ -87,3 +87,13 @@ it.each([
 ])("a secret that is none is refused: %s", async (name, body, status) => {
   expect((await send("PUT", `/v1/secrets/${name}`, body)).status).toBe(status);
 });
+
+it("a secret that no header can have is not sent, and its call fails", async () => {
+  await json("PUT", "/v1/secrets/BROKEN", { value: "one\r\nx-injected: two", hosts: ["tools.example.com"] });
+  const tools = [notify("broken-secret/echo", { policy: "allow", headers: { "x-key": { secret: "BROKEN" } } })];
+  const { id } = await run({ input: plan, tools });
+  expect(await listOf(id, "tool-executions")).toMatchObject([
+    { status: "failed", result: expect.stringContaining("cannot be sent in a header") as string },
+  ]);
+  expect(await toolLog("broken-secret")).toEqual([]);
+});

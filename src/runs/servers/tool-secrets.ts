@@ -4,7 +4,13 @@ import type { ClientCredentials } from "../../mcp/client-credentials.ts";
 import { isAmongHosts, UrlRefusal } from "../../outbound/public-url.ts";
 import { withoutUndefined } from "../../wire/json.ts";
 import type { RunParts } from "../state/definition.ts";
-import { type headers as headersSchema, type McpServer, type SecretUse, secretsOfServer } from "../state/server.ts";
+import {
+  headerText,
+  type headers as headersSchema,
+  type McpServer,
+  type SecretUse,
+  secretsOfServer,
+} from "../state/server.ts";
 import { secretsOf, type WebhookTool } from "../state/tool.ts";
 import type { HttpTool } from "../tools/http-tool.ts";
 
@@ -45,9 +51,16 @@ export async function openHeaders(
 ): Promise<Record<string, string>> {
   const opened = Object.entries(headers).map(async ([name, value]) => [
     name,
-    typeof value === "string" ? value : `${value.prefix ?? ""}${await openToolSecret(value.secret, opening)}`,
+    typeof value === "string" ? value : `${value.prefix ?? ""}${await openHeaderSecret(value.secret, opening)}`,
   ]);
   return Object.fromEntries(await Promise.all(opened)) as Record<string, string>;
+}
+
+async function openHeaderSecret(name: string, opening: Opening): Promise<string> {
+  const value = await openToolSecret(name, opening);
+  if (!headerText.safeParse(value).success)
+    throw new UrlRefusal(`its secret ${name} cannot be sent in a header: it has a line break, or is not of Latin-1`);
+  return value;
 }
 
 /**

@@ -2,12 +2,38 @@ import { z } from "zod";
 
 export const secretName = z.string().min(1).max(64);
 
-const namedSecret = z.strictObject({ secret: secretName, prefix: z.string().max(64).optional() });
+/** What a header may have as its value (RFC 9110, 5.5). */
+export const headerText = z
+  .string()
+  .regex(/^[\t\x20-\x7e\x80-\xff]*$/, "expected a text without line breaks, of Latin-1");
+
+const namedSecret = z.strictObject({ secret: secretName, prefix: headerText.max(64).optional() });
 
 /** A header of a request to a tool: a text, or a secret of the organisation, by its name. */
-const headerValue = z.union([z.string().max(4_096), namedSecret.meta({ id: "SecretHeader" })]);
+const headerValue = z.union([headerText.max(4_096), namedSecret.meta({ id: "SecretHeader" })]);
 
-export const headers = z.record(z.string().regex(/^[A-Za-z0-9-]{1,64}$/), headerValue);
+/** Headers by which a request says where it goes and where it ends: they are the gateway's own. */
+const FRAMING = new Set([
+  "host",
+  "content-length",
+  "connection",
+  "keep-alive",
+  "transfer-encoding",
+  "te",
+  "trailer",
+  "upgrade",
+  "expect",
+]);
+
+const headerName = z
+  .string()
+  .regex(/^[A-Za-z0-9-]{1,64}$/)
+  .refine(
+    (name) => !FRAMING.has(name.toLowerCase()),
+    "expected a header that does not say where the request goes or ends",
+  );
+
+export const headers = z.record(headerName, headerValue);
 export const targetUrl = z.string().min(1).max(2_048);
 
 /** How the gateway identifies itself: with a secret as bearer token, or a token that it gets as an OAuth client. */

@@ -169,6 +169,9 @@ it.each([
   ["a filter that only a host can apply", { allowed_tools: { read_only: true } }, "tools[0].allowed_tools.read_only"],
   ["tools that the server has not", { allowed_tools: ["nothing"] }, "tools[0]"],
   ["an address inside", { server_url: "http://127.0.0.1/mcp" }, "tools[0]"],
+  ["a header that says where the request goes", { headers: { host: "other.example.com" } }, "tools[0]"],
+  ["a header with a line break", { headers: { "x-a": "a\r\nb: c" } }, "tools[0]"],
+  ["a token with a line break", { authorization: "a\nb" }, "tools[0]"],
   ["another word for approvals", { require_approval: "perhaps" }, "tools[0].require_approval"],
 ])("a server with %s is refused", async (_, more, param) => {
   const answer = await ask("responses", "x", { more: { model, tools: [server("refused", more)] } });

@@ -1,0 +1,91 @@
+import { expect, it } from "vitest";
+import { crash, ended, type Json, listOf, send, toolLog, webhook } from "../../support/runs/client.ts";
+import { callsOf, crm } from "../../support/runs/mcp.ts";
+import { type Answered, answered, ask, call, plan } from "../../support/runs/tool-calls.ts";
+
+/** A host that calls no servers. */
+const model = "fakeanth/plan";
+const REQUEST = { thinking: "", text: "@request" };
+
+const server = (test: string, more: Json = {}): Json => ({
+  type: "mcp",
+  server_label: "crm",
+  server_url: (crm(test, "modern").crm as Json).url,
+  ...more,
+});
+const outputOf = ({ whole }: Answered): Json[] => whole.output as Json[];
+const approvalsOf = (answer: Answered): Json[] =>
+  outputOf(answer).filter(({ type }) => type === "mcp_approval_request");
+const decide = ({ id }: Json, approve = true): Json => ({
+  type: "mcp_approval_response",
+  approval_request_id: id,
+  approve,
+});
+
+it.each(["queue", "branch"])("several approvals of one call at once make it once (%s)", async (on_busy) => {
+  const test = `approvals-${on_busy}`;
+  const tools = [server(test)];
+  const first = await answered("responses", plan([call("crm__refund", { n: 1 })], REQUEST), { more: { model, tools } });
+  const more = { model, tools, input: [decide(approvalsOf(first)[0]!)], previous_response_id: first.whole.id };
+  const all = await Promise.all([1, 2, 3].map(() => ask("responses", "-", { more, rhone: { on_busy } })));
+  expect(all.filter(({ status }) => status !== 200 && status !== 409)).toEqual([]);
+  expect(await callsOf(test)).toHaveLength(1);
+});
+
+it("each call of a reply has an approval of its own, beside calls of the client", async () => {
+  const own = { type: "function", name: "weather", parameters: { type: "object", properties: {} } };
+  const tools = [server("approvals-each"), own];
+  const calls = [
+    call("crm__refund", { n: 1 }),
+    call("weather"),
+    call("crm__refund", { n: 2 }),
+    call("crm__get_order", { id: "7" }),
+  ];
+  const first = await answered("responses", plan(calls, REQUEST), { more: { model, tools } });
+  const [one, two, three] = approvalsOf(first);
+  const { call_id, name } = outputOf(first).find(({ type }) => type === "function_call")!;
+  expect(name).toBe("weather");
+  const result = { type: "function_call_output", call_id, output: "22 degrees" };
+  const input = [decide(two!), decide(one!, false), decide(three!), result];
+  const more = { model, tools, input, previous_response_id: first.whole.id };
+  const done = await answered("responses", "-", { more });
+  expect((await callsOf("approvals-each")).map(({ arguments: args }) => args)).toEqual([{ n: 2 }, { id: "7" }]);
+  expect(done.text).toContain("22 degrees");
+  expect(outputOf(done).map(({ type, status }) => [type, status])).toEqual([
+    ["mcp_call", "failed"],
+    ["mcp_call", "completed"],
+    ["mcp_call", "completed"],
+    ["message", "completed"],
+  ]);
+});
+
+it("what opens a server is read nowhere", async () => {
+  const opening = { authorization: "s3cret", headers: { "x-key": "s3cret" }, require_approval: "never" };
+  const tools = [server("approvals-secret", opening)];
+  const asked = plan([call("crm__refund", { n: 1 })], "Done.");
+  const { rhone, whole, raw } = await answered("responses", asked, { more: { model, tools } });
+  const run = rhone.run_id as string;
+  const paths = ["", "/effective-request", "/events", "/steps"].map((what) => `/v1/runs/${run}${what}`);
+  const others = [`/v1/responses/${whole.id as string}`, `/v1/calls/${run.replace("run", "call")}`];
+  const read = await Promise.all([...paths, ...others].map(async (path) => (await send("GET", path)).text()));
+  expect([raw, ...read].filter((text) => text.includes("s3cret"))).toEqual([]);
+});
+
+it("a call of a turn that may have been made when its object crashed is not made again", async () => {
+  const pay = webhook("pay", "held-unknown/never-once", { policy: "allow", timeout_ms: 60_000 });
+  const asked = plan([call("weather"), call("pay")], REQUEST);
+  const first = await answered("chat", [{ text: asked }], { rhone: { tools: [pay] }, tools: ["weather"] });
+  const next = [{ text: asked }, { answered: first }, { result: "22", of: first.calls[0]! }];
+  const options = { rhone: { tools: [pay], session_id: first.rhone.session_id }, tools: ["weather"] };
+  const going = ask("chat", next, { ...options, stream: true });
+  await expect.poll(async () => (await toolLog("held-unknown")).length).toBe(1);
+  const [sent] = await toolLog("held-unknown");
+  const { run_id: run } = (JSON.parse(sent!.body) as { data: { run_id: string } }).data;
+  await crash(run);
+  await going.catch(() => {});
+  await ended(run);
+  expect(await listOf(run, "tool-executions")).toMatchObject([{ status: "denied" }]);
+  const again = await answered("chat", next, options);
+  expect(again.text).toContain("Whether this call has been made is not known.");
+  expect(await toolLog("held-unknown")).toHaveLength(1);
+});
