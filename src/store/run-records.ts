@@ -66,6 +66,7 @@ const isWritten = (table: string): { isNewer: string; onlyIf: string } => ({
 
 export const upsertRuns = upsertInto(runRecords, {
   key: [runRecords.org, runRecords.id],
+  fixed: [runRecords.sessionId],
   ...isWritten("run_records"),
 });
 export const upsertToolExecutions = upsertInto(toolExecutions, {

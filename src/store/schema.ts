@@ -252,7 +252,7 @@ export const runRecords = sqliteTable(
     createdAt: integer("created_at").notNull(),
     endedAt: integer("ended_at"),
   },
-  (t) => [primaryKey({ columns: [t.org, t.id] })],
+  (t) => [primaryKey({ columns: [t.org, t.id] }), index("run_records_by_session").on(t.org, t.sessionId, t.id)],
 );
 
 /** One row for each execution of a tool that has ended, in a run. */

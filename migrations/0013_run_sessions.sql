@@ -1,0 +1,1 @@
+CREATE INDEX `run_records_by_session` ON `run_records` (`org`,`session_id`,`id`);
