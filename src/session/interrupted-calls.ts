@@ -1,4 +1,4 @@
-import type { CallRecord } from "../store/records.ts";
+import { type CallRecord, RESTARTED } from "../store/records.ts";
 import type { Sql } from "../store/sql.ts";
 import { listRunningCalls } from "./calls.ts";
 
@@ -14,6 +14,6 @@ export const listInterruptedCalls = (sql: Sql, endedAt: number): CallRecord[] =>
     latency: { gateway: 0, total: endedAt - started.createdAt },
     attempts: [],
     losses: [],
-    error: { code: "stream.interrupted", message: "the gateway was restarted during this call", status: 502 },
+    error: RESTARTED,
     endedAt,
   }));

@@ -99,8 +99,18 @@ export type DiscardedUsage = { usage?: Usage; costMicrosUsd?: number };
 /** The id of a call's run. A plain call is a run of one call; their ids differ in the prefix only. */
 export const runIdOf = ({ id, runId }: Pick<CallRecord, "id" | "runId">): string => runId ?? withPrefix(id, "run");
 
-/** Why the run ended: `end_turn`, `max_tokens` or `error`. */
-export function stopReasonOf({ status, finishReason }: CallRecord): string {
-  if (status !== "completed") return "error";
-  return finishReason === "length" ? "max_tokens" : "end_turn";
+/** The error of a call during which the gateway was restarted: such a call is `interrupted` without being cancelled. */
+export const RESTARTED = {
+  code: "stream.interrupted",
+  message: "the gateway was restarted during this call",
+  status: 502,
+} as const satisfies CallRecord["error"];
+
+type Ending = Pick<CallRecord, "status" | "finishReason" | "error">;
+
+/** Why a call ended, in the words of a run. */
+export function stopReasonOf({ status, finishReason, error }: Ending): string {
+  if (status === "completed") return finishReason === "length" ? "max_tokens" : "end_turn";
+  if (status === "interrupted" && error?.message !== RESTARTED.message) return "cancelled";
+  return error?.code === "safety.policy_denied" ? "safety_blocked" : "error";
 }

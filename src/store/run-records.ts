@@ -1,4 +1,4 @@
-import { and, desc, eq, gte, lt, type SQL, sql } from "drizzle-orm";
+import { and, desc, eq, lt } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import type { Usage } from "../canonical/types.ts";
 import { isNotErased } from "./retention/erasures.ts";
@@ -79,45 +79,12 @@ export const upsertCheckpoints = upsertInto(checkpoints, {
 });
 
 /** `before`: the id of the last one of the previous page; ids sort by time. */
-type Page = { org: string; before?: string | undefined; limit: number; status?: string | undefined };
-
-/** `from`, `to`: when a run was started. */
-export type RunPage = Page & {
-  sessionId?: string | undefined;
-  keyId?: string | undefined;
-  metadata: Record<string, string>;
-  from?: number | undefined;
-  to?: number | undefined;
-};
-
-/** A page of an organisation's runs, newest first. */
-export async function listRunRecords(d1: D1Database, page: RunPage): Promise<(typeof runRecords.$inferSelect)[]> {
-  const { org, before, limit, status, sessionId, keyId, metadata, from, to } = page;
-  const conditions: (SQL | undefined)[] = [
-    eq(runRecords.org, org),
-    before === undefined ? undefined : lt(runRecords.id, before),
-    status === undefined ? undefined : eq(runRecords.status, status),
-    sessionId === undefined ? undefined : eq(runRecords.sessionId, sessionId),
-    keyId === undefined ? undefined : eq(runRecords.keyId, keyId),
-    from === undefined ? undefined : gte(runRecords.createdAt, from),
-    to === undefined ? undefined : lt(runRecords.createdAt, to),
-    ...Object.entries(metadata).map(
-      ([key, value]) =>
-        sql`exists (select 1 from json_each(${runRecords.metadata}) as pair where pair.key = ${key} and pair.value = ${value})`,
-    ),
-  ];
-  return await drizzle(d1)
-    .select()
-    .from(runRecords)
-    .where(and(...conditions))
-    .orderBy(desc(runRecords.id))
-    .limit(limit);
-}
+export type RecordPage = { org: string; before?: string | undefined; limit: number; status?: string | undefined };
 
 /** A page of an organisation's checkpoints, newest first. */
 export async function listCheckpoints(
   d1: D1Database,
-  { org, before, limit, status }: Page,
+  { org, before, limit, status }: RecordPage,
 ): Promise<(typeof checkpoints.$inferSelect)[]> {
   return await drizzle(d1)
     .select()

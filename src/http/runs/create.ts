@@ -1,8 +1,7 @@
 import type { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { GatewayError } from "../../canonical/error.ts";
 import { newCallIds } from "../../platform/journal-stubs.ts";
-import { requireStub, sessionObjectId, stubForId } from "../../platform/session-stubs.ts";
+import { requireStub, sessionObjectId } from "../../platform/session-stubs.ts";
 import { replayRunRequest } from "../../runs/api/requests.ts";
 import type { RunCommand, RunRecipe } from "../../runs/api/run-api.ts";
 import { SURFACES } from "../../surfaces/index.ts";
@@ -15,7 +14,7 @@ import { sliceSpan } from "../../wire/splice.ts";
 import { requireOwnObject } from "../admission/client-token.ts";
 import type { AppEnv } from "../request/env.ts";
 import { branchSession } from "../sessions/branch.ts";
-import { answer } from "./answer.ts";
+import { answer, answerForRun } from "./answer.ts";
 
 /** A request on a route of runs. */
 type Http = Context<AppEnv>;
@@ -48,9 +47,7 @@ export async function createRun(c: Http, text: string, isStream: boolean): Promi
 /** Starts the run again, perhaps with another model, in a branch of its session that starts before it. */
 export async function replayRun(c: Http, id: string, body: string): Promise<Response> {
   const { stream = false, ...changes } = validate(replayRunRequest, parseJsonField(body || "{}", "body"));
-  const stub = stubForId(c.env.SESSIONS, "run", id);
-  if (stub === undefined) throw new GatewayError("object.not_found", "there is no such run");
-  const { session_id, from, request } = await (await answer(stub, { do: "recipe", id }, c)).json<RunRecipe>();
+  const { session_id, from, request } = await (await answerForRun(c, id, { do: "recipe", id })).json<RunRecipe>();
   const branch = await (
     await branchSession(c, session_id, { from: from ?? session_id, transforms: [] })
   ).json<{ id: string }>();

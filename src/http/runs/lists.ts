@@ -1,12 +1,13 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { invalid } from "../../canonical/error.ts";
-import { encodeUsage } from "../../dialects/native/usage.ts";
 import { CHECKPOINT_STATUSES, RUN_STATUSES } from "../../runs/state/run.ts";
-import { listCheckpoints, listRunRecords } from "../../store/run-records.ts";
+import { listRunRecords } from "../../store/run-list.ts";
+import { listCheckpoints } from "../../store/run-records.ts";
 import { withoutUndefined } from "../../wire/json.ts";
 import { pageOfIds, timeIn, toPage } from "../openapi/pages.ts";
 import { describedResponse, errorResponses } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
+import { toListedRun } from "../sessions/run-views.ts";
 
 /** Prefix of query parameters that filter by metadata. */
 const METADATA = "metadata.";
@@ -30,7 +31,8 @@ const routes = {
     method: "get",
     path: "/v1/runs",
     operationId: "runs.list",
-    summary: "Lists the organisation's runs, newest first; metadata.KEY=VALUE filters",
+    summary:
+      "Lists the organisation's runs, newest first; a plain call is a run of one call; metadata.KEY=VALUE filters",
     request: { query: runFilters },
     responses: { 200: describedResponse("A page of runs", "RunPage"), ...errorResponses(400) },
   }),
@@ -78,27 +80,7 @@ function metadataIn(query: Record<string, string>): Record<string, string> {
   return Object.fromEntries(others.map((name) => [name.slice(METADATA.length), query[name]!]));
 }
 
-/** RFC 3339; a time that has not come is left out. */
-const toTime = (at: number | null): string | undefined => (at === null ? undefined : new Date(at).toISOString());
-
-/** A run as lists show it: without its output, which its session has. */
-const toListedRun = (run: Awaited<ReturnType<typeof listRunRecords>>[number]): { id: string } =>
-  withoutUndefined({
-    id: run.id,
-    object: "run",
-    session_id: run.sessionId,
-    key_id: run.keyId,
-    status: run.status,
-    stop_reason: run.stopReason ?? undefined,
-    steps: run.steps,
-    tool_calls: run.toolCalls,
-    usage: encodeUsage(run.usage),
-    cost_micros_usd: run.costMicrosUsd,
-    metadata: run.metadata ?? undefined,
-    error: run.error ?? undefined,
-    created_at: toTime(run.createdAt),
-    ended_at: toTime(run.endedAt),
-  });
+const toTime = (at: number): string => new Date(at).toISOString();
 
 /** A checkpoint as lists show it: without the arguments. */
 const toListedCheckpoint = (checkpoint: Awaited<ReturnType<typeof listCheckpoints>>[number]): { id: string } =>

@@ -53,7 +53,7 @@ export function documentRuns(registry: OpenAPIHono<AppEnv>["openAPIRegistry"]): 
     method: "get",
     path: "/v1/runs/{id}:stream",
     operationId: "runs.stream",
-    summary: "Resumes the stream of a run",
+    summary: "Resumes the stream of a run; that of a plain call is in the call's own format",
     parameters: [parameter("RunId"), parameter("After"), parameter("LastEventId")],
     responses: { 200: STREAM, ...errorResponses(400, 404) },
   });
@@ -87,7 +87,7 @@ export function documentRuns(registry: OpenAPIHono<AppEnv>["openAPIRegistry"]): 
     method: "get",
     path: "/v1/runs/{id}/effective-request",
     operationId: "runs.effectiveRequest",
-    summary: "Returns what a run goes on with: its next call, tools, policy and limits",
+    summary: "Returns what a run goes on with, or what a plain call has sent: its call, tools, policy and limits",
     request: { params },
     responses: { 200: describedResponse("The request", "EffectiveRequest"), ...errorResponses(404) },
   });

@@ -1,13 +1,10 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
-import { stubForId } from "../../platform/session-stubs.ts";
-import type { RunCommand } from "../../runs/api/run-api.ts";
 import { readText } from "../../surfaces/body.ts";
 import { describedResponse, errorResponses } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
-import { findKnownCall, runOf, toApiRecord } from "../sessions/calls.ts";
-import { answer } from "./answer.ts";
+import { answerForRun } from "./answer.ts";
 import { createRun, replayRun } from "./create.ts";
 import { documentRuns, PARTS } from "./run-document.ts";
 
@@ -21,29 +18,29 @@ export function runRoutes(app: OpenAPIHono<AppEnv>): void {
   app.post("/v1/runs:stream", async (c) => await createRun(c, await readText(c.req.raw), true));
   app.get("/v1/runs/:run{.+:stream}", async (c) => {
     const id = c.req.param("run").slice(0, -":stream".length);
-    return await perform(c, id, { do: "follow", id, after: after(c) });
+    return await answerForRun(c, id, { do: "follow", id, after: after(c) });
   });
   app.post("/v1/runs/:call{.+:[a-z]+}", async (c) => {
     const call = c.req.param("call");
     const id = call.slice(0, call.lastIndexOf(":"));
     const verb = call.slice(id.length + 1);
     if (verb === "replay") return await replayRun(c, id, await readText(c.req.raw));
-    if (verb === "cancel") return await perform(c, id, { do: "cancel", id });
+    if (verb === "cancel") return await answerForRun(c, id, { do: "cancel", id });
     if (verb !== "resume" && verb !== "interrupt") throw new GatewayError("route.not_found", "there is no such route");
-    return await perform(c, id, { do: verb, id, body: await readText(c.req.raw) });
+    return await answerForRun(c, id, { do: verb, id, body: await readText(c.req.raw) });
   });
   for (const [part, { do: what }] of Object.entries(PARTS))
     app.get(`/v1/runs/:id/${part}`, async (c) => {
       const id = c.req.param("id");
-      return await perform(c, id, { do: what, id });
+      return await answerForRun(c, id, { do: what, id });
     });
   app.get("/v1/runs/:id/tool-executions/:execution", async (c) => {
     const { id, execution } = c.req.param();
-    return await perform(c, id, { do: "execution", id, execution });
+    return await answerForRun(c, id, { do: "execution", id, execution });
   });
   app.get("/v1/runs/:id/effective-request", async (c) => {
     const id = c.req.param("id");
-    return await perform(c, id, { do: "request", id });
+    return await answerForRun(c, id, { do: "request", id });
   });
   app.openapi(
     createRoute({
@@ -54,28 +51,12 @@ export function runRoutes(app: OpenAPIHono<AppEnv>): void {
       request: { params },
       responses: { 200: describedResponse("The run", "Run"), ...errorResponses(404) },
     }),
-    async (c) => (await show(c, c.req.valid("param").id)) as never,
+    async (c) => {
+      const { id } = c.req.valid("param");
+      return await answerForRun(c, id, { do: "show", id });
+    },
   );
   documentRuns(app.openAPIRegistry);
-}
-
-/** A run that the gateway has driven, or else the call that is one. */
-async function show(c: Http, id: string): Promise<Response> {
-  const { caller } = c.var;
-  const stub = stubForId(c.env.SESSIONS, "run", id);
-  try {
-    if (stub !== undefined) return await answer(stub, { do: "show", id }, c);
-  } catch (thrown) {
-    if (!(thrown instanceof GatewayError) || thrown.code !== "object.not_found") throw thrown;
-  }
-  return c.json(runOf(toApiRecord(await findKnownCall(c.env, caller.org, id, "run"))));
-}
-
-/** Performs an operation in the object of the run's session. Throws `object.not_found` for an id that leads nowhere. */
-async function perform(c: Http, id: string, command: RunCommand): Promise<Response> {
-  const stub = stubForId(c.env.SESSIONS, "run", id);
-  if (stub === undefined) throw new GatewayError("object.not_found", "there is no such run");
-  return await answer(stub, command, c);
 }
 
 /** The number of the last received event, as for the stream of a call. */

@@ -14,9 +14,6 @@ import type { AppEnv } from "../request/env.ts";
 /** A call as the API returns it. The component `Call` describes the members. */
 type ApiCall = { id: string; session_id: string; run_id: string; status: string; created_at: string } & Members;
 
-/** A run as the API returns it. The component `Run` describes the members. */
-type ApiRun = { id: string; object: "run"; session_id: string; status: string; calls: ApiCall[] } & Members;
-
 type Members = Record<string, unknown>;
 
 const params = z.object({ id: z.string() });
@@ -42,16 +39,11 @@ export function callRoutes(app: OpenAPIHono<AppEnv>): void {
   );
 }
 
-/** A call as the run of one call that it is. */
-export function runOf(found: ApiCall): ApiRun {
-  const { run_id: id, session_id, status, created_at, ended_at, stop_reason } = found;
-  return { id, object: "run", session_id, status, stop_reason, created_at, ended_at, calls: [found] };
-}
+export const toApiCall = (state: CallState): ApiCall => toApiRecord(toKnownCall(state));
 
-/** The call's state in its session's object. Throws `object.not_found`. */
-export const toApiCall = (state: CallState): ApiCall => toApiRecord(toKnown(state));
-
-const toKnown = ({ record, started, status }: CallState): KnownCall => record ?? ({ ...started, status } as KnownCall);
+/** What is known of a call in its session's object. */
+export const toKnownCall = ({ record, started, status }: CallState): KnownCall =>
+  record ?? ({ ...started, status } as KnownCall);
 
 const find = async (...at: Parameters<typeof findKnownCall>): Promise<ApiCall> =>
   toApiRecord(await findKnownCall(...at));
@@ -68,7 +60,7 @@ export async function findKnownCall(
 ): Promise<KnownCall> {
   const callId = withPrefix(id, "call");
   const known = await stubForId(env.SESSIONS, prefix, id)?.findCall(org, callId);
-  if (known !== undefined) return toKnown(JSON.parse(known) as CallState);
+  if (known !== undefined) return toKnownCall(JSON.parse(known) as CallState);
   const record = id.startsWith(`${prefix}_`)
     ? await findCall({ d1: env.DB, bucket: env.BLOBS }, org, callId)
     : undefined;
@@ -77,7 +69,7 @@ export async function findKnownCall(
 }
 
 /** The record of an ended call, or the state of one that is running. */
-type KnownCall = Partial<CallRecord> &
+export type KnownCall = Partial<CallRecord> &
   Pick<CallRecord, "id" | "sessionId" | "keyId" | "surface" | "modelAsked" | "createdAt">;
 
 /** As the API returns it: snake_case, times in RFC 3339, unknown members absent. */
@@ -94,7 +86,7 @@ export function toApiRecord(record: KnownCall): ApiCall {
     stream: record.stream,
     context_mode: record.contextMode,
     status: record.status ?? "running",
-    stop_reason: record.status && stopReasonOf(record as CallRecord),
+    stop_reason: record.endedAt === undefined ? undefined : stopReasonOf(record as CallRecord),
     finish_reason: record.finishReason,
     model_asked: record.modelAsked,
     model: record.model,

@@ -3,12 +3,14 @@ import type { Context } from "hono";
 import { stubForId } from "../../platform/session-stubs.ts";
 import type { CallState } from "../../session/calls.ts";
 import { BLOCK_FORMATS } from "../../session/history/views.ts";
+import { runIdOf } from "../../store/records.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { toPage, pageOfIds } from "../openapi/pages.ts";
 import { describedResponse, errorResponses } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
-import { runOf, toApiCall } from "./calls.ts";
+import { type KnownCall, toApiCall, toKnownCall } from "./calls.ts";
 import { sendCommand } from "./command.ts";
+import { showPlainRun } from "./run-views.ts";
 import { sessionParams as params } from "./sessions.ts";
 
 /** The session's object makes these responses; components describe them. */
@@ -97,7 +99,7 @@ export function sessionViewRoutes(app: OpenAPIHono<AppEnv>): void {
     const states = await (
       await sendCommand(c, c.req.valid("param").id, { do: "calls", after: known, limit: limit + 1 })
     ).json<CallState[]>();
-    const { data, has_more } = toPage(states.map(toApiCall), limit);
+    const { data, has_more } = toPage(states.map(toKnownCall), limit);
     const last = data.at(-1);
     const last_id = last === undefined ? null : withPrefix(last.id, "run");
     return c.json({ object: "list" as const, data: await toRuns(c, data), has_more, last_id }, 200);
@@ -105,12 +107,12 @@ export function sessionViewRoutes(app: OpenAPIHono<AppEnv>): void {
 }
 
 /** The runs of these calls: of a call that is a step, the run that the gateway drives, once. */
-async function toRuns(c: Context<AppEnv>, calls: readonly ReturnType<typeof toApiCall>[]): Promise<object[]> {
-  const own = Map.groupBy(calls, ({ run_id: run }) => run);
+async function toRuns(c: Context<AppEnv>, calls: readonly KnownCall[]): Promise<object[]> {
+  const own = Map.groupBy(calls, runIdOf);
   const shown = [...own].map(async ([id, [first]]) => {
-    if (id === withPrefix(first!.id, "run")) return runOf(first!);
+    if (first!.runId === undefined) return showPlainRun(first!);
     const answered = await stubForId(c.env.SESSIONS, "run", id)?.run({ do: "show", id }, c.var.caller);
-    return answered?.ok === true ? await answered.json<object>() : runOf(first!);
+    return answered?.ok === true ? await answered.json<object>() : showPlainRun(first!);
   });
   return await Promise.all(shown);
 }

@@ -15,6 +15,7 @@ import type { McpServer } from "../state/server.ts";
 import type { RunTool } from "../state/tool.ts";
 import { toCallText } from "../steps/native-steps.ts";
 import { resolveCheckpoint } from "./decisions.ts";
+import { readPlainContent } from "./plain-content.ts";
 import { conflict, interruptRequest, resolveRequest, resumeRequest } from "./requests.ts";
 import { interrupt, resume } from "./run-commands.ts";
 import { type AnsweredCall, answerToolCall, executeCall } from "./tool-calls.ts";
@@ -28,6 +29,7 @@ export type RunCommand =
   | ({ do: "call" } & Omit<RequestedCall, "caller">)
   | ({ do: "answer"; id: string } & Omit<AnsweredCall, "run">)
   | { do: "recipe"; id: string }
+  | { do: "content"; id: string }
   | { do: "show" | "steps" | "events" | "checkpoints" | "executions" | "request" | "cancel"; id: string }
   | { do: "follow"; id: string; after: number }
   | { do: "execution"; id: string; execution: string }
@@ -52,6 +54,7 @@ export async function performOnRun(command: RunCommand, caller: Caller, engine: 
   if (command.do === "answer")
     return Response.json(await answerToolCall(engine, { ...command, run: command.id }, caller));
   if (command.do === "checkpoint" || command.do === "resolve") return await onCheckpoint(command, caller, engine);
+  if (command.do === "content") return Response.json(await readPlainContent(command.id, caller, engine.services));
   const run = engine.require(command.id);
   if (command.do === "follow") return follow(engine, run, command.after);
   if (command.do === "resume" || command.do === "interrupt") return await change(engine, run, command, caller);
@@ -61,7 +64,7 @@ export async function performOnRun(command: RunCommand, caller: Caller, engine: 
 
 type Shown = Exclude<
   RunCommand["do"],
-  "create" | "call" | "answer" | "checkpoint" | "resolve" | "follow" | "resume" | "interrupt"
+  "create" | "call" | "answer" | "checkpoint" | "resolve" | "content" | "follow" | "resume" | "interrupt"
 >;
 
 /** What a command shows of a run. */
@@ -221,7 +224,13 @@ function withoutHeaders(given: RunTool | McpServer): JsonObject {
   return { ...given, headers: Object.fromEntries(masked) } as unknown as JsonObject;
 }
 
-const listed = (data: readonly JsonObject[]): JsonObject => ({ object: "list", data: [...data], has_more: false });
+/** The only page of a list. */
+const listed = (data: readonly JsonObject[]): JsonObject => ({
+  object: "list",
+  data: [...data],
+  has_more: false,
+  last_id: null,
+});
 
 async function onCheckpoint(
   command: Extract<RunCommand, { do: "checkpoint" | "resolve" }>,

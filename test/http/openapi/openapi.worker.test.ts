@@ -102,7 +102,11 @@ it("answers about a session and what happened in it are as described", async () 
     ["sessions.blocks.list", `${at}/blocks`],
     ["sessions.blocks.list", `${at}/blocks?format=anthropic`],
     ["calls.get", `/v1/calls/${call.call.id}`],
+    ["runs.list", "/v1/runs"],
     ["runs.get", `/v1/runs/${call.call.run_id}`],
+    ["runs.steps.list", `/v1/runs/${call.call.run_id}/steps`],
+    ["runs.events.list", `/v1/runs/${call.call.run_id}/events`],
+    ["runs.effectiveRequest", `/v1/runs/${call.call.run_id}/effective-request`],
     ["sessions.calls.list", `${at}/calls`],
     ["sessions.runs.list", `${at}/runs`],
   ] as const)

@@ -177,7 +177,7 @@ export const nativeSchemas = (): Components => ({
 
 const INDEX = describe(integer, "Of the block in the output.");
 const FINISH_REASON = oneOf("stop", "length", "tool_calls", "content_filter", "refusal", "pause", "other");
-const STOP_REASON = oneOf("end_turn", "max_tokens", "error");
+const STOP_REASON = oneOf("end_turn", "max_tokens", "cancelled", "safety_blocked", "error");
 const CALL_STATUS = oneOf("running", "completed", "incomplete", "failed", "interrupted");
 
 /** An event of a native stream. Its `event_id` is its number in the stream, and its SSE `id:`. */

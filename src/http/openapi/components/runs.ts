@@ -32,7 +32,7 @@ export const runSchemas = (): Components => ({
     object: literal("run"),
     session_id: text,
     "key_id?": text,
-    status: oneOf(...RUN_STATUSES, "incomplete"),
+    status: oneOf(...RUN_STATUSES),
     "stop_reason?": oneOf(...STOP_REASONS),
     "output?": describe(arrayOf(ref("Block")), "The last reply, once the run has ended."),
     "open?": describe(arrayOf(text), "The executions and checkpoints that it waits for."),
@@ -131,7 +131,10 @@ export const runSchemas = (): Components => ({
   EffectiveRequest: object({
     object: literal("effective_request"),
     run_id: text,
-    call: describe(openObject, "The body of the run's next call."),
+    call: describe(
+      openObject,
+      "The body of the run's next call; of a plain call, what is stored of its own: model and input.",
+    ),
     tools: anything,
     policy: anything,
     limits: openObject,
