@@ -1,12 +1,8 @@
 import { GatewayError, invalid } from "../../canonical/error.ts";
-import { createAuthorization } from "../../mcp/authorization.ts";
-import { callTool } from "../../mcp/call-tool.ts";
 import type { ClientCredentials } from "../../mcp/client-credentials.ts";
 import { INVALID_PARAMS, McpError } from "../../mcp/mcp-error.ts";
 import type { McpAnswer, McpEndpoint, McpOutcome, McpProgress, McpQuestion, McpTool } from "../../mcp/messages.ts";
-import { createMcpSession, type McpSession } from "../../mcp/session.ts";
-import { cancelTask, getTask, updateTask } from "../../mcp/tasks.ts";
-import { listTools } from "../../mcp/tools.ts";
+import type { McpSession } from "../../mcp/session.ts";
 import { OutboundError, type OutboundNetwork } from "../../outbound/bounded-fetch.ts";
 import { UrlRefusal } from "../../outbound/public-url.ts";
 import { sha256 } from "../../wire/hash.ts";
@@ -36,6 +32,8 @@ export class LostTask extends OutboundError {
   }
 }
 
+type Client = (typeof import("../../mcp/client.ts"))["mcpClient"];
+
 /** The servers of a session's runs, with the connections that its object has to them. */
 export class McpServers {
   readonly #network: OutboundNetwork;
@@ -64,10 +62,10 @@ export class McpServers {
   }
 
   async #list(at: ServerAt): Promise<readonly McpTool[]> {
-    const { session, key } = await this.#connect(at);
+    const { session, key, client } = await this.#connect(at);
     const known = LISTS.get(key);
     if (known !== undefined && known.until > Date.now()) return known.tools;
-    const { tools, ttlMs } = await listTools(session, at);
+    const { tools, ttlMs } = await client.listTools(session, at);
     const length = JSON.stringify(tools).length;
     LISTS.delete(key);
     if ([...LISTS.values()].reduce((sum, list) => sum + list.length, length) > MAX_LISTED) LISTS.clear();
@@ -97,16 +95,16 @@ export class McpServers {
     const isAgain = state !== undefined || answers !== undefined;
     const answered = isAgain && { ...(state !== undefined && { state }), answers: answers ?? {} };
     const call = { name: tool.tool, args, schema: tool.parameters, id, ...(answered && { answered }) };
-    const { session } = await this.#connect(at);
-    return await callTool(session, call, during);
+    const { session, client } = await this.#connect(at);
+    return await client.callTool(session, call, during);
   }
 
   /** The outcome of a task, after it was given `answers`. Throws `LostTask`, and as `call`. */
   async getTask(id: string, answers: Record<string, McpAnswer> | undefined, at: ServerAt): Promise<McpOutcome> {
-    const { session } = await this.#connect(at);
+    const { session, client } = await this.#connect(at);
     try {
-      if (answers !== undefined) await updateTask(session, { id, answers }, at);
-      return await getTask(session, id, at);
+      if (answers !== undefined) await client.updateTask(session, { id, answers }, at);
+      return await client.getTask(session, id, at);
     } catch (thrown) {
       // How a server refuses the id of a task that it does not know.
       throw thrown instanceof McpError && thrown.code === INVALID_PARAMS ? new LostTask(thrown) : thrown;
@@ -116,25 +114,30 @@ export class McpServers {
   /** Asks the server to end a task. Never rejects: it may be gone. */
   async cancelTask(id: string, at: ServerAt): Promise<void> {
     try {
-      const { session } = await this.#connect(at);
-      await cancelTask(session, id, at);
+      const { session, client } = await this.#connect(at);
+      await client.cancelTask(session, id, at);
     } catch {}
   }
 
   /** The connection to a server, which is opened by its first request. Throws `UrlRefusal`. */
-  async #connect({ server, org }: ServerAt): Promise<{ session: McpSession; key: string }> {
+  async #connect({ server, org }: ServerAt): Promise<{ session: McpSession; key: string; client: Client }> {
     const opening = { url: server.url, org, findSecret: this.#findSecret };
     const { secret } = server.auth ?? {};
     const bearer = secret === undefined ? {} : { authorization: { secret, prefix: "Bearer " } };
     const endpoint = { url: server.url, headers: await openHeaders({ ...server.headers, ...bearer }, opening) };
     const credentials = await openCredentials(server, opening);
     const key = sha256(JSON.stringify([org, endpoint, credentials]));
-    const session = this.#sessions.get(key) ?? this.#createSession(endpoint, credentials);
+    const { mcpClient: client } = await import("../../mcp/client.ts");
+    const session = this.#sessions.get(key) ?? this.#createSession(endpoint, credentials, client);
     this.#sessions.set(key, session);
-    return { session, key };
+    return { session, key, client };
   }
 
-  #createSession(endpoint: McpEndpoint, credentials: ClientCredentials | undefined): McpSession {
+  #createSession(
+    endpoint: McpEndpoint,
+    credentials: ClientCredentials | undefined,
+    { createAuthorization, createMcpSession }: Client,
+  ): McpSession {
     const network = this.#network;
     if (credentials === undefined) return createMcpSession(endpoint, { network });
     const authorization = createAuthorization(credentials, { url: endpoint.url, network, now: Date.now });
