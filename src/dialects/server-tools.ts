@@ -4,7 +4,7 @@ import type { Json, JsonObject } from "../wire/json.ts";
 /**
  * A server of the Model Context Protocol that a request names as a tool. `at`: the member that does. `url`: absent if it is named by
  * its label only. `only`: the tools of the server that may be called. `approvals`: which calls need an approval, or are
- * not made, by patterns of the tools' names, of which the first that matches decides.
+ * not made, by patterns of the tools' names, of which the first that matches decides; `isDefault`: the request says nothing about them.
  */
 export type NamedServer = {
   label: string;
@@ -13,6 +13,7 @@ export type NamedServer = {
   headers: Record<string, string>;
   only?: string[];
   approvals: { tool: string; do: "allow" | "ask" | "deny" }[];
+  isDefault?: true;
 };
 
 /** A server as a request has it at `at`. `isLabelled`: it is named by its label only. */
@@ -65,8 +66,8 @@ type ServerNaming = {
   read(found: FoundServer): NamedServer;
   /** Whether a tool of a request stands for servers with these labels. */
   isServer(tool: Tool, labels: readonly string[]): boolean;
-  /** The server, and perhaps the tool of it, that the model has to call. */
-  readChoice?(choice: Json | undefined): { server: string; tool?: string } | undefined;
+  /** The servers, and perhaps the tools of them, that the model has to call, or that a choice is among. */
+  readChoices?(choice: Json | undefined): { server: string; tool?: string }[];
 };
 
 /** Answers start with the tools of the servers that the request names. */

@@ -19,8 +19,10 @@ export const serverTools: ServerTools = {
         const toolset = toolsets.find((one) => one?.mcp_server_name === own.name);
         return { at: `mcp_servers[${i}]`, isLabelled: false, given: { server: own, ...(toolset && { toolset }) } };
       });
+      // A further set of a server that has one is its name once more, which is refused.
+      const first = new Set(named.map(({ given }) => given.toolset));
       const labelled = toolsets.flatMap((toolset, i) =>
-        toolset === undefined || listOf(servers).some((one) => isObject(one) && one.name === toolset.mcp_server_name)
+        toolset === undefined || first.has(toolset)
           ? []
           : [
               {
@@ -66,14 +68,15 @@ function readInput(args: string): JsonObject {
 function readServer({ at, isLabelled, given }: FoundServer): NamedServer {
   const [server, toolset] = [given.server, given.toolset].map((one) => (isObject(one) ? one : {}));
   const { name: label, url, authorization_token: token, tool_configuration: configured } = server!;
-  if (typeof label !== "string") throw invalid(`${at}.name`, "expected the name of the server");
+  if (typeof label !== "string")
+    throw invalid(`${at}.${isLabelled ? "mcp_server_name" : "name"}`, "expected the name of the server");
   if (!isLabelled && typeof url !== "string") throw invalid(`${at}.url`, "expected the URL of the server");
   if (token != null && typeof token !== "string") throw invalid(`${at}.authorization_token`, "expected a text");
-  const { allowed_tools: allowed } = isObject(configured) ? configured : {};
+  const { allowed_tools: allowed, enabled } = isObject(configured) ? configured : {};
   if (allowed != null && !isListOfTexts(allowed))
     throw invalid(`${at}.tool_configuration.allowed_tools`, "expected a list of names of tools");
   const { only, denied } = readToolset(toolset!);
-  const chosen = allowed ?? only;
+  const chosen = enabled === false ? [] : (allowed ?? only);
   return {
     label,
     at,

@@ -4,7 +4,8 @@ import type { ParsedRequest } from "../../surfaces/request.ts";
 import { defineRun, type DefiningServices } from "../define-run.ts";
 import type { RunDefinition } from "../state/definition.ts";
 import { extendStep, toAnsweredRequest } from "../steps/answered-request.ts";
-import { atRequest, requireKnown, requireMayBring, toGivenRun } from "./given-run.ts";
+import { atRequest, listApprovable, requireKnown, requireMayBring, toGivenRun } from "./given-run.ts";
+import { restrictTools } from "./restrict-tools.ts";
 
 /**
  * The run behind a call whose tools the gateway executes. Throws `request.invalid`, naming the field, `auth.forbidden`, and
@@ -19,11 +20,12 @@ export async function defineAnswer(requested: ToolCallRequest, services: Definin
   });
   requireKnown(servers, defined);
   // What only the client could execute, its own request would have.
-  const tools = defined.tools.filter(({ type }) => type !== "function");
-  requireDistinct(request, tools);
+  const own = { ...defined, tools: defined.tools.filter(({ type }) => type !== "function") };
+  const restricted = restrictTools(own, servers, listApprovable(servers, defined, caller));
+  requireDistinct(request, restricted.tools);
   const { unattended } = request.rhone;
   const limits = { ...defined.limits, on_limit: "answer" as const };
-  return { ...defined, tools, limits, ...(unattended && { unattended }) };
+  return { ...restricted, limits, ...(unattended && { unattended }) };
 }
 
 /** Throws `request.invalid` if a name does not tell the tools of the client from those of the run. */

@@ -27,18 +27,24 @@ export function toGivenRun({ request, harness: ofOrganization, servers: named }:
       "expected native, http or mcp: tools that the client executes are those of the request itself",
     );
   const id = harness ?? ofOrganization;
-  const brought = named.filter(({ url }) => url !== undefined);
-  if (id !== undefined && brought.length > 0)
+  requireOnce(named);
+  const located = named.filter(({ url }) => url !== undefined);
+  if (id !== undefined && located.length > 0)
     throw invalid(
-      brought[0]!.at,
+      located[0]!.at,
       "expected no URL: the servers are those of the harness, which are named by their labels",
     );
   const known = validate(mcpServers, servers ?? {}, ["rhone", "servers"]);
+  const used = new Set(given.flatMap((tool) => (tool.type === "mcp" ? [tool.server] : [])));
+  // A server of `rhone.servers` that no tool of `rhone.tools` uses is there for its name among the request's own tools.
+  const brought = named.filter(
+    ({ url, label }) => url !== undefined || (Object.hasOwn(known, label) && !used.has(label)),
+  );
   return {
     call: { model, rhone: options as JsonObject },
     input: [],
     tools: [...given, ...brought.map(toServerTools)],
-    servers: addServers(known, brought),
+    servers: addServers(known, located),
     policy: brought.flatMap(({ label, approvals }) =>
       approvals.map(({ tool, do: verdict }) => ({ tool: `${label}__${tool}`, do: verdict })),
     ),
@@ -47,13 +53,20 @@ export function toGivenRun({ request, harness: ofOrganization, servers: named }:
   };
 }
 
+/** Throws `request.invalid` for a server that is named twice: what each says of it would be lost. */
+function requireOnce(named: readonly NamedServer[]): void {
+  const again = named.find(({ label }, i) => named.findIndex((one) => one.label === label) < i);
+  if (again !== undefined)
+    throw invalid(again.at, `expected a label that no other server has, got ${again.label} again`);
+}
+
 const toServerTools = ({ label: server, only }: NamedServer): GivenRun["tools"][number] => ({
   type: "mcp",
   server,
   ...(only && { only }),
 });
 
-/** Throws `request.invalid` for a label that is none, or that two servers have. */
+/** Throws `request.invalid` for a label that is none, or that a server of `rhone.servers` has. */
 function addServers(known: GivenRun["servers"], brought: readonly NamedServer[]): GivenRun["servers"] {
   const servers = { ...known };
   for (const { label, at, url, headers } of brought) {

@@ -6,8 +6,9 @@ import type { Turn } from "../../session/turns.ts";
 import { type Batch, planBatch, toolCallsOf } from "../batch.ts";
 import { settleExecution } from "../call-results.ts";
 import type { RunEngine } from "../run-engine.ts";
+import { busyWith } from "../run-gates.ts";
 import type { RunDefinition } from "../state/definition.ts";
-import { type Execution, type Run, type Step, stepIdOf } from "../state/run.ts";
+import { type Execution, isSettled, type Run, type Step, stepIdOf } from "../state/run.ts";
 import type { RunTool } from "../state/tool.ts";
 import { isOwnCall } from "../steps/merge-replies.ts";
 import { approvalIdOf, needsClient } from "../steps/shown-calls.ts";
@@ -19,11 +20,13 @@ import { findStepOf } from "../stored-results.ts";
  */
 type HeldCalls = { run: Run; step: Step; definition: RunDefinition; calls: readonly ToolCall[] };
 
-/** Those behind a turn, which no other run makes. */
+/** Those behind a turn, which no other run makes. Throws `session.busy` while one does: what becomes of them is not known before. */
 export async function findHeldCalls(turn: Turn, engine: RunEngine): Promise<HeldCalls | undefined> {
   const { store, state } = engine.services;
   const step = findStepOf(turn, { sql: state.sql, store });
   const run = step && store.find("run", step.run);
+  if (run?.leftTo !== undefined && !store.listExecutions(run.leftTo, 0).every(isSettled))
+    throw busyWith({ id: run.leftTo });
   if (run === undefined || run.leftTo !== undefined) return undefined;
   const { definition } = engine.frozenOf(run);
   if (definition.client === undefined) return undefined;
@@ -61,9 +64,11 @@ export function planHeldCalls(
     ...(turnId !== undefined && { turnId }),
   };
   const decide = (execution: Execution, place: number): Execution => {
-    if (!needsClient(execution, taking.definition)) return execution;
     const approval = approvalIdOf(held.run, held.calls[place]!, held.definition);
     const decision = decisions.find(({ id }) => id === approval);
+    // A refusal counts also where no approval is needed any longer.
+    const isRefused = decision?.approves === false && !isSettled(execution);
+    if (!isRefused && !needsClient(execution, taking.definition)) return execution;
     const problem = findProblem(execution, decision, [held.definition, taking.definition]);
     if (problem === undefined) return { ...execution, status: "ready", ...(approval !== undefined && { approval }) };
     return settleExecution(execution, { status: "denied", text: problem, isError: true }, taking.now);

@@ -108,18 +108,32 @@ export function extendStep(
 }
 
 function chooseTool(
-  { request: { toolChoice }, surface, body }: ParsedRequest,
-  { tools, client }: RunDefinition,
+  parsed: ParsedRequest,
+  definition: RunDefinition,
   { isLast, isFirst }: { isLast: boolean; isFirst: boolean },
 ): ToolChoice | undefined {
   if (isLast) return { mode: "none" };
-  if (toolChoice?.mode !== "required" && toolChoice?.mode !== "tool") return toolChoice;
-  if (!isFirst) return { mode: "auto" };
-  const chosen = surface.dialect.serverTools?.naming?.readChoice?.(body.tool_choice);
-  if (chosen === undefined || client!.named?.includes(chosen.server) !== true) return toolChoice;
-  const ofServer = tools.filter((tool) => tool.type === "mcp" && tool.server === chosen.server);
-  const one = ofServer.find((tool) => "tool" in tool && tool.tool === chosen.tool);
-  return one === undefined
-    ? { mode: "required", among: ofServer.map(({ name }) => name) }
-    : { mode: "tool", name: one.name };
+  const choice = nameChosen(parsed, definition);
+  if (isFirst || (choice?.mode !== "required" && choice?.mode !== "tool")) return choice;
+  return choice.mode === "required" ? { ...choice, mode: "auto" } : { mode: "auto" };
+}
+
+/** The choice of the client with the names of tools in the place of the servers that the gateway calls. */
+function nameChosen(
+  { request: { toolChoice }, surface, body }: ParsedRequest,
+  { tools, client }: RunDefinition,
+): ToolChoice | undefined {
+  const all = surface.dialect.serverTools?.naming?.readChoices?.(body.tool_choice) ?? [];
+  const chosen = all.filter(({ server }) => client!.named?.includes(server));
+  if (toolChoice === undefined || chosen.length === 0) return toolChoice;
+  const names = chosen.flatMap(({ server, tool: name }) => {
+    const ofServer = tools.filter((tool) => tool.type === "mcp" && tool.server === server);
+    const one = ofServer.find((tool) => "tool" in tool && tool.tool === name);
+    return (one === undefined ? ofServer : [one]).map((tool) => tool.name);
+  });
+  if (toolChoice.mode === "tool")
+    return names.length === 1 ? { mode: "tool", name: names[0]! } : { mode: "required", among: names };
+  const { among = [], servers = [], ...choice } = toolChoice;
+  const theirs = chosen.length < all.length ? servers : servers.filter((label) => label !== "mcp");
+  return { ...choice, among: [...among, ...names], ...(theirs.length > 0 && { servers: theirs }) };
 }

@@ -24,10 +24,12 @@ export const serverTools: ServerTools = {
       native?.dialect === dialect &&
       isServer(native.item) &&
       labels.includes(stringifyMember(native.item.server_label)),
-    readChoice: (choice) => {
-      if (!isServer(choice)) return undefined;
-      const tool = stringOf(choice.name);
-      return { server: stringifyMember(choice.server_label), ...(tool !== undefined && { tool }) };
+    readChoices: (choice) => {
+      const isList = isObject(choice) && choice.type === "allowed_tools" && Array.isArray(choice.tools);
+      return (isList ? (choice.tools as Json[]) : [choice]).filter(isServer).map((chosen) => {
+        const tool = stringOf(chosen.name);
+        return { server: stringifyMember(chosen.server_label), ...(tool !== undefined && { tool }) };
+      });
     },
   },
   lists: {
@@ -108,12 +110,10 @@ function readServer({ at, given }: FoundServer): NamedServer {
     label,
     at,
     ...(typeof url === "string" && { url }),
-    headers: {
-      ...readHeaders(headers, `${at}.headers`),
-      ...(token !== undefined && { authorization: `Bearer ${token}` }),
-    },
+    headers: withToken(readHeaders(headers, `${at}.headers`), token),
     ...(only && { only }),
     approvals: readApprovals(given.require_approval ?? "always", `${at}.require_approval`),
+    ...(given.require_approval == null && { isDefault: true }),
   };
 }
 
@@ -127,6 +127,13 @@ function readHeaders(headers: Json | undefined, at: string): Record<string, stri
   if (!isObject(headers) || !Object.values(headers).every((value) => typeof value === "string"))
     throw invalid(at, "expected an object of texts");
   return headers as Record<string, string>;
+}
+
+/** The token takes the place of a header of this name: two would be sent as one list, which opens nothing. */
+function withToken(headers: Record<string, string>, token: string | undefined): Record<string, string> {
+  if (token === undefined) return headers;
+  const others = Object.entries(headers).filter(([name]) => name.toLowerCase() !== "authorization");
+  return { ...Object.fromEntries(others), authorization: `Bearer ${token}` };
 }
 
 /** A list of names, or a filter with one. Undefined: all. */
