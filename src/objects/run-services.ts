@@ -57,7 +57,7 @@ export function runServicesFor(parts: RunParts): RunServices {
   const events = new RunEvents(buffer, waitUntil);
   const restore: RunServices["restore"] = ({ args, step }, run, viewer = run) => {
     const call = store.listOf("step", run.id).find(({ n }) => n === step)?.call;
-    return call === undefined ? args : shield.restore(args, call, viewer);
+    return call === undefined ? args : shield.restoreArguments(args, call, viewer);
   };
   const findSecret: RunServices["findSecret"] = (org, name) => findToolSecret(env, org, name, waitUntil);
   const servers = new McpServers(network, findSecret);

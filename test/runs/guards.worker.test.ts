@@ -22,7 +22,7 @@ const look = (n: number): { name: string; args: Record<string, unknown> } => ({ 
 describe("the shield of a run", () => {
   it("stands between its tools and its model, and its key sees its own values", async () => {
     await setProfile("runs", { mode: "enforce", detectors: { email: { action: "redact" } } });
-    const mail = { name: "mail", args: { to: "@mail.0" } };
+    const mail = { name: "mail", args: { to: "@mail.0", id: "@mail.0" } };
     const plan = writePlan([[{ name: "look", args: {} }], [mail], { thinking: "So.", text: REQUEST }]);
     const tools = [
       clientTool("look", { parameters: {} }),
@@ -36,7 +36,8 @@ describe("the shield of a run", () => {
     });
     expect(done).toMatchObject({ status: "completed" });
     // The tool gets the caller's value, the model and the session its tag.
-    expect((await toolLog("shielded"))[0]!.body).toContain(EMAIL);
+    const [sent] = await toolLog("shielded");
+    expect((JSON.parse(sent!.body) as { data: Json }).data.arguments).toEqual({ to: EMAIL, id: EMAIL });
     expect(textOf(done)).toContain(EMAIL);
     const blocks = JSON.stringify(await json("GET", `/v1/sessions/${waiting.session_id as string}/blocks`));
     expect(blocks).toMatch(TAG);

@@ -9,6 +9,7 @@ import { isThought, kindOf } from "../../shield/leaf-kind.ts";
 import type { SafetyPolicy } from "../../shield/policy.ts";
 import { restoreLeaves } from "../../shield/restore.ts";
 import type { Sql } from "../../store/sql.ts";
+import { tryParseJson } from "../../wire/json.ts";
 import { splice } from "../../wire/splice.ts";
 import type { TagVault } from "./call-shield.ts";
 
@@ -73,6 +74,13 @@ export class SessionShield {
     if (findCallState(this.#sql, call)?.started.keyId !== keyId) return json;
     const shown = [...listLeaves(json)].filter((leaf) => !isThought(leaf) && kindOf(json, leaf) === "text");
     return splice(json, restoreLeaves(json, shown, this.vault(org).get));
+  }
+
+  /** As `restore`, for the arguments of a call: no name in them is the wire's. Such that are no JSON stay as they are. */
+  restoreArguments(args: string, call: string, viewer: Pick<Caller, "org" | "keyId">): string {
+    if (tryParseJson(args) === undefined) return args;
+    const [before, behind] = ['[{"arguments":', "}]"];
+    return this.restore(before + args + behind, call, viewer).slice(before.length, -behind.length);
   }
 
   /** All that is stored, as it is stored; without values, the version alone. */
