@@ -8,7 +8,7 @@ import { withPrefix } from "../wire/id.ts";
 import { toResultBlocks } from "./call-results.ts";
 import type { RunDefinition } from "./state/definition.ts";
 import type { RunStore } from "./state/run-store.ts";
-import { type Execution, isSettled, type Run, type Step, turnOfStep } from "./state/run.ts";
+import { isSettled, type Run, type Step, turnOfStep } from "./state/run.ts";
 import { showApprovals, showCalls, showLists } from "./steps/shown-calls.ts";
 
 type Stored = { sql: Sql; store: RunStore };
@@ -46,8 +46,7 @@ export function findShown(
   const made = findCallState(sql, withPrefix(origin, "call"))?.started.runId;
   const run = made === undefined ? undefined : store.find("run", made);
   if (run?.clientCall === undefined) return NOTHING;
-  // Values stay behind their tags, as in all that is listed.
-  const shown = { run, definition: definitionOf(run), argsOf: ({ args }: Pick<Execution, "args">) => args };
+  const shown = { run, definition: definitionOf(run) };
   const showStep = ({ n, approvals }: Pick<Step, "n" | "approvals">): Opaque[] => {
     const waiting = calls.filter((call) => approvals?.includes(call.id));
     return [

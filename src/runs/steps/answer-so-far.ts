@@ -15,8 +15,8 @@ export class AnswerSoFar {
   readonly #merging: MergeOptions;
   readonly #parts: MergedPart[];
 
-  constructor(run: Run, definition: RunDefinition, { restore }: Pick<StepServices, "restore">) {
-    this.#shown = { run, definition, argsOf: (execution) => restore(execution, run) };
+  constructor(run: Run, definition: RunDefinition) {
+    this.#shown = { run, definition };
     this.#merging = mergingOf(definition);
     this.#parts = [{ shown: this.opening }];
   }
@@ -25,7 +25,7 @@ export class AnswerSoFar {
   static async read(run: Run, definition: RunDefinition, services: StepServices): Promise<AnswerSoFar> {
     const { state, store } = services;
     const { at, turns, id } = run;
-    const answer = new AnswerSoFar(run, definition, services);
+    const answer = new AnswerSoFar(run, definition);
     const steps = store.listOf("step", id);
     const path = at === undefined ? [] : state.session.pathOf(at).slice(-turns);
     const outputs = path.map(({ output }) => output);

@@ -51,7 +51,7 @@ export class ClientSteps implements StepForm {
     this.#waiting = waiting;
     this.#merging = mergingOf(definition);
     if (waiting === undefined) return;
-    this.#soFar = new AnswerSoFar(run, definition, services);
+    this.#soFar = new AnswerSoFar(run, definition);
     waiting.answer.insert(this.#soFar.opening);
   }
 

@@ -7,8 +7,8 @@ import type { Execution, Run } from "../state/run.ts";
 import type { McpRunTool, RunTool } from "../state/tool.ts";
 import { toShown } from "../tools/shown-result.ts";
 
-/** The run that answers a call. `argsOf`: the arguments of an execution as the client may see them. */
-type Shown = { run: Pick<Run, "clientCall">; definition: RunDefinition; argsOf: (execution: ShownCall) => string };
+/** The run that answers a call. What is shown of it has tags: where it is read, a key gets its own values in their place. */
+type Shown = { run: Pick<Run, "clientCall">; definition: RunDefinition };
 type ShownCall = Pick<Execution, "call" | "name" | "args" | "step">;
 
 const wireOf = ({ client }: RunDefinition): ServerTools | undefined => SURFACES[client!.surface].dialect.serverTools;
@@ -18,7 +18,7 @@ const idOf = ({ clientCall }: Pick<Run, "clientCall">, prefix: string, name: str
   deriveItemId(prefix, withPrefix(clientCall!, "resp"), name);
 
 /** The tools of the servers that the client has named, at the start of an answer. */
-export function showLists({ run, definition }: Omit<Shown, "argsOf">): Opaque[] {
+export function showLists({ run, definition }: Shown): Opaque[] {
   const { lists } = wireOf(definition) ?? {};
   if (lists === undefined) return [];
   return (definition.client!.listed ?? []).flatMap((server) => {
@@ -34,14 +34,13 @@ export function showLists({ run, definition }: Omit<Shown, "argsOf">): Opaque[] 
 }
 
 /** The calls of servers' tools that were made. */
-export function showCalls(executions: readonly Execution[], { run, definition, argsOf }: Shown): Opaque[] {
+export function showCalls(executions: readonly Execution[], { run, definition }: Shown): Opaque[] {
   const { calls } = wireOf(definition) ?? {};
   if (calls === undefined || definition.client!.showsCalls !== true) return [];
   return executions.flatMap((execution) => {
-    const { call, name, result = "", full, isError = false, approval } = execution;
+    const { call, name, args, result = "", full, isError = false, approval } = execution;
     const tool = findServerTool(name, definition);
     if (tool === undefined) return [];
-    const args = argsOf(execution);
     const text = full === undefined ? toShown(result) : result;
     const id = idOf(run, calls.prefix, call);
     const made = { id, server: tool.server, tool: tool.tool, arguments: args, text, isError };
@@ -50,14 +49,14 @@ export function showCalls(executions: readonly Execution[], { run, definition, a
 }
 
 /** The calls that wait for the approval of the client. */
-export function showApprovals(executions: readonly ShownCall[], { run, definition, argsOf }: Shown): Opaque[] {
+export function showApprovals(executions: readonly ShownCall[], { run, definition }: Shown): Opaque[] {
   const { approvals } = wireOf(definition) ?? {};
   if (approvals === undefined) return [];
   return executions.flatMap((execution) => {
     const tool = findServerTool(execution.name, definition);
     if (tool === undefined) return [];
     const id = idOf(run, approvals.prefix, execution.call);
-    return approvals.show({ id, server: tool.server, tool: tool.tool, arguments: argsOf(execution) });
+    return approvals.show({ id, server: tool.server, tool: tool.tool, arguments: execution.args });
   });
 }
 

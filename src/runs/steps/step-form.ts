@@ -18,11 +18,10 @@ import type { Execution, Run } from "../state/run.ts";
 /** What a run's calls use of its session's object. */
 export type ModelCallServices = { state: SessionState; models: ModelServices; lifetime: ObjectLifetime };
 
-/** What the steps of a run use. `restore`: as in `RunServices`. */
+/** What the steps of a run use. */
 export type StepServices = ModelCallServices & {
   store: RunStore;
   index: AnswerIndex;
-  restore: (execution: Pick<Execution, "args" | "step">, run: Run) => string;
 };
 
 /**
