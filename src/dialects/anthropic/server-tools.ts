@@ -1,6 +1,6 @@
 import { invalid } from "../../canonical/error.ts";
 import type { Opaque } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import type { FoundServer, NamedServer, ServerTools } from "../server-tools.ts";
 
 const dialect = "anthropic";
@@ -61,7 +61,7 @@ const show = (item: JsonObject): Opaque => ({
 });
 
 function readInput(args: string): JsonObject {
-  const input = parseJson(args === "" ? "{}" : args);
+  const input = tryParseJson(args);
   return isObject(input) ? input : {};
 }
 

@@ -4,9 +4,9 @@ import {
   isObject,
   type Json,
   type JsonObject,
-  parseJson,
   stringifyMember,
   stringOf,
+  tryParseJson,
   withoutUndefined,
 } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
@@ -132,7 +132,7 @@ export const serverTools: ServerTools = {
       return isObject(config) && readMember(config, "includeServerSideToolInvocations") === true;
     },
     show: ({ id, server, tool, arguments: args, text, isError }) => [
-      showPart({ toolCall: { id, toolType, args: { server, tool, args: parseJson(args === "" ? "{}" : args) } } }),
+      showPart({ toolCall: { id, toolType, args: { server, tool, args: tryParseJson(args) ?? {} } } }),
       showPart({ toolResponse: { id, toolType, response: isError ? { error: text } : { output: text } } }),
     ],
   },

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { type Json, newKey, storeHarness } from "../../support/runs/client.ts";
 import { callsOf, crm } from "../../support/runs/mcp.ts";
 import { type Answered, answered, ask, call, plan } from "../../support/runs/tool-calls.ts";
@@ -74,6 +74,23 @@ it.each([
   const mcp_servers = [{ type: "url", name: "crm", url: urlOf("shown-refused"), ...members }];
   const answer = await ask("messages", "x", { more: { model, mcp_servers } });
   expect([answer.status, answer.raw]).toEqual([400, expect.stringContaining(`${field}:`)]);
+});
+
+describe("a call whose arguments are no JSON", () => {
+  afterEach(() => vi.unstubAllGlobals());
+
+  it("is shown without them", async () => {
+    const { fetch: real } = globalThis;
+    vi.stubGlobal("fetch", async (...sent: Parameters<typeof fetch>) => {
+      const response = await real(...sent);
+      return new Response((await response.text()).replace(String.raw`"{\"n\":1}"`, '"{tru"'), response);
+    });
+    const rhone = { servers: crm("shown-broken", "modern"), tools: [{ type: "mcp", server: "crm", policy: "allow" }] };
+    const answer = await answered("messages", refund(), { rhone, headers: BETA, more: { model } });
+    const [use, result] = (answer.whole.content as Json[]).filter(({ type }) => (type as string).startsWith("mcp"));
+    expect([use!.input, result!.is_error, answer.text]).toEqual([{}, true, "Let me look.\n\nDone."]);
+    expect(await callsOf("shown-broken")).toEqual([]);
+  });
 });
 
 it("Messages needs a scope for a server by its URL", async () => {
