@@ -61,20 +61,23 @@ function objectIdOfParent(parent: string | undefined, env: Cloudflare.Env): stri
 
 const HAS_OBJECT_ID = new Set(["turn", "call", "resp"]);
 
-/** The session that has the call about which a request decides: a client that sends its transcript again names no other. */
-export function locateDecision(
+/**
+ * The session that has the call about which a request decides: a client that sends its transcript again names no other. Undefined if
+ * it is deleted, or another organisation's: the transcript goes on without it.
+ */
+export async function locateDecision(
   request: Pick<RequestText, "text" | "members">,
   surface: SurfaceId,
-  env: Cloudflare.Env,
-): SessionDestination["at"] {
+  { org, env }: Pick<DestinationContext, "org" | "env">,
+): Promise<SessionDestination["at"]> {
   const { dialect } = SURFACES[surface];
   const { layout, serverTools: { approvals } = {} } = dialect;
   if (approvals?.mayDecide.test(request.text) !== true) return undefined;
   const items = readOption(request, layout.items);
   const decisions = Array.isArray(items) ? approvals.read(dialect.decodeMessages(items)) : [];
   const objectId = decisions.map(({ id }) => objectIdOfItem(id)).findLast((id) => id !== undefined);
-  if (objectId === undefined || stubFor(env.SESSIONS, objectId) === undefined) return undefined;
-  return { objectId, sessionId: `sess_${objectId}` };
+  const stub = objectId === undefined ? undefined : stubFor(env.SESSIONS, objectId);
+  return (await stub?.has(org)) === true ? { objectId: objectId!, sessionId: `sess_${objectId}` } : undefined;
 }
 
 /** Whether the call needs what the gateway stores, so that it cannot be stateless. */

@@ -76,7 +76,7 @@ export async function inferText(inference: TextInference): Promise<Response> {
     isAnsweredByRun(members, inference),
   ]);
   const decides = isRun && !namesConversation(members, inference);
-  const at = named ?? (decides ? locateDecision(members, surface, env) : undefined);
+  const at = named ?? (decides ? await locateDecision(members, surface, sources) : undefined);
   if (isRun && members.rhone.context_mode === "stateless") throw invalid("rhone.context_mode", STATEFUL);
   const response = requested && { ...requested, stored: requested.stored && storesContent(members.rhone) };
   requireOwnObject(caller, at?.objectId, env);

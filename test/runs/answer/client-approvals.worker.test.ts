@@ -89,3 +89,14 @@ it("a call of a turn that may have been made when its object crashed is not made
   expect(again.text).toContain("Whether this call has been made is not known.");
   expect(await toolLog("held-unknown")).toHaveLength(1);
 });
+
+it("a transcript whose session is deleted goes on without it", async () => {
+  const more = { model, tools: [server("approvals-deleted")], store: false };
+  const asked = { role: "user", content: plan([call("crm__refund", { n: 1 })], REQUEST) };
+  const first = await answered("responses", "-", { more: { ...more, input: [asked] } });
+  await send("DELETE", `/v1/sessions/${first.rhone.session_id as string}`);
+  const input = [asked, ...outputOf(first), decide(approvalsOf(first)[0]!), { role: "user", content: plan("Hi.") }];
+  const next = await answered("responses", "-", { more: { ...more, input } });
+  expect(next.rhone.session_id).not.toBe(first.rhone.session_id);
+  expect(await callsOf("approvals-deleted")).toEqual([]);
+});
