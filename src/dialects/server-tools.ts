@@ -55,6 +55,8 @@ export interface ServerTools {
     show(call: ServerCall): Opaque[];
   };
   readonly approvals?: ClientApprovals;
+  /** Whether the text of a request may have items of these that are for the gateway only. */
+  mayHaveOwn?(text: string): boolean;
 }
 
 /** Requests name servers. */

@@ -52,11 +52,11 @@ export function spliceBody(
 }
 
 /**
- * Whether the client carries sealed items of the gateway's, which no provider knows. Without them a request may need other
+ * Whether the client carries items of the gateway's, which no provider knows. Without them a request may need other
  * changes, as in a tool loop that began with thinking.
  */
 const carriesItems = (request: ParsedRequest): boolean =>
-  mayCarry(request.text) &&
+  (mayCarry(request.text) || request.surface.dialect.serverTools?.mayHaveOwn?.(request.text) === true) &&
   request.messages.some(({ blocks }) => blocks.some(({ native }) => native?.seal === CARRIED_SEAL));
 
 const has = ({ members }: ParsedRequest, name: string): boolean => members.some(({ key }) => key === name);

@@ -100,3 +100,16 @@ it("a transcript whose session is deleted goes on without it", async () => {
   expect(next.rhone.session_id).not.toBe(first.rhone.session_id);
   expect(await callsOf("approvals-deleted")).toEqual([]);
 });
+
+it("a host of the same wire gets none of the items that are for the gateway only", async () => {
+  const asked = { role: "user", content: plan([call("crm__refund", { n: 1 })], REQUEST) };
+  const first = await answered("responses", "-", {
+    more: { model, tools: [server("approvals-moved")], input: [asked] },
+  });
+  const decided = decide(approvalsOf(first)[0]!, false);
+  const input = [asked, ...outputOf(first), decided, { role: "user", content: plan(REQUEST) }];
+  for (const context_mode of ["stateless", "stateful"]) {
+    const { text } = await answered("responses", "-", { rhone: { context_mode }, more: { input } });
+    expect([text, text]).toEqual([expect.stringContaining("Let me look."), expect.not.stringContaining("mcp_")]);
+  }
+});

@@ -82,6 +82,7 @@ export const serverTools: ServerTools = {
         return [{ id: item.approval_request_id, approves, ...(reason !== undefined && { reason }) }];
       }),
   },
+  mayHaveOwn: (text) => text.includes('"mcp_'),
 };
 
 const itemOf = ({ native }: Message): JsonObject =>
