@@ -64,8 +64,11 @@ export function planHeldCalls(
     ...(turnId !== undefined && { turnId }),
   };
   const decide = (execution: Execution, place: number): Execution => {
-    const approval = approvalIdOf(held.run, held.calls[place]!, held.definition);
-    const decision = decisions.find(({ id }) => id === approval);
+    const { id: call } = held.calls[place]!;
+    const approval = approvalIdOf(held.run, { call, step: held.step.n }, held.definition);
+    // An approval of two calls with one id is one of neither.
+    const isAlone = held.calls.filter(({ id }) => id === call).length === 1;
+    const decision = decisions.find(({ id, approves }) => id === approval && (isAlone || !approves));
     // A refusal counts also where no approval is needed any longer.
     const isRefused = decision?.approves === false && !isSettled(execution);
     if (!isRefused && !needsClient(execution, taking.definition)) return execution;

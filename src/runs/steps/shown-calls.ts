@@ -1,4 +1,4 @@
-import type { Opaque, ToolCall } from "../../canonical/types.ts";
+import type { Opaque } from "../../canonical/types.ts";
 import type { ServerTools } from "../../dialects/server-tools.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 import { deriveItemId, withPrefix } from "../../wire/id.ts";
@@ -12,6 +12,9 @@ type Shown = { run: Pick<Run, "clientCall">; definition: RunDefinition };
 type ShownCall = Pick<Execution, "call" | "name" | "args" | "step">;
 
 const wireOf = ({ client }: RunDefinition): ServerTools | undefined => SURFACES[client!.surface].dialect.serverTools;
+
+/** What tells a call from the others of its run: some hosts give the calls of each step the same ids. */
+const nameOf = ({ call, step }: Pick<Execution, "call" | "step">): string => (step > 1 ? `${step}/${call}` : call);
 
 /** The id of a part of the answer. `name`: tells it from others of its kind. */
 const idOf = ({ clientCall }: Pick<Run, "clientCall">, prefix: string, name: string): string =>
@@ -38,11 +41,11 @@ export function showCalls(executions: readonly Execution[], { run, definition }:
   const { calls } = wireOf(definition) ?? {};
   if (calls === undefined || definition.client!.showsCalls !== true) return [];
   return executions.flatMap((execution) => {
-    const { call, name, args, result = "", full, isError = false, approval } = execution;
+    const { name, args, result = "", full, isError = false, approval } = execution;
     const tool = findServerTool(name, definition);
     if (tool === undefined) return [];
     const text = full === undefined ? toShown(result) : result;
-    const id = idOf(run, calls.prefix, call);
+    const id = idOf(run, calls.prefix, nameOf(execution));
     const made = { id, server: tool.server, tool: tool.tool, arguments: args, text, isError };
     return calls.show({ ...made, ...(approval !== undefined && { approval }) });
   });
@@ -55,15 +58,19 @@ export function showApprovals(executions: readonly ShownCall[], { run, definitio
   return executions.flatMap((execution) => {
     const tool = findServerTool(execution.name, definition);
     if (tool === undefined) return [];
-    const id = idOf(run, approvals.prefix, execution.call);
+    const id = idOf(run, approvals.prefix, nameOf(execution));
     return approvals.show({ id, server: tool.server, tool: tool.tool, arguments: execution.args });
   });
 }
 
-/** The id of the request for the approval of a call. Undefined where a wire has none. */
-export function approvalIdOf(run: Run, { id }: ToolCall, definition: RunDefinition): string | undefined {
+/** The id of the request for the approval of a call of a step. Undefined where a wire has none. */
+export function approvalIdOf(
+  run: Run,
+  called: Pick<Execution, "call" | "step">,
+  definition: RunDefinition,
+): string | undefined {
   const { approvals } = wireOf(definition) ?? {};
-  return approvals && idOf(run, approvals.prefix, id);
+  return approvals && idOf(run, approvals.prefix, nameOf(called));
 }
 
 /** Whether the client of a call can approve calls of a tool: it may, and its wire has approvals. */

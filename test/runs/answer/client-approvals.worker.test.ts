@@ -1,4 +1,4 @@
-import { expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { crash, ended, type Json, listOf, send, toolLog, webhook } from "../../support/runs/client.ts";
 import { callsOf, crm } from "../../support/runs/mcp.ts";
 import { type Answered, answered, ask, call, plan } from "../../support/runs/tool-calls.ts";
@@ -112,4 +112,37 @@ it("a host of the same wire gets none of the items that are for the gateway only
     const { text } = await answered("responses", "-", { rhone: { context_mode }, more: { input } });
     expect([text, text]).toEqual([expect.stringContaining("Let me look."), expect.not.stringContaining("mcp_")]);
   }
+});
+
+describe("a host that gives its calls the same ids", () => {
+  afterEach(() => vi.unstubAllGlobals());
+
+  /** Until the end of the test. */
+  function repeatIds(): void {
+    const { fetch: real } = globalThis;
+    vi.stubGlobal("fetch", async (...sent: Parameters<typeof fetch>) => {
+      const response = await real(...sent);
+      return new Response((await response.text()).replaceAll(/call_plan_\d+/g, "call_0"), response);
+    });
+  }
+
+  it("has each of them shown under an id of its own", async () => {
+    repeatIds();
+    const steps = [1, 2].map((n) => [call("crm__refund", { n })]);
+    const tools = [server("repeated-steps", { require_approval: "never" })];
+    const answer = await answered("responses", plan(...steps, "Done."), { more: { model: "fake/plan", tools } });
+    const ids = outputOf(answer).map(({ id }) => id);
+    expect([ids.length, new Set(ids).size]).toEqual([7, 7]);
+    expect(await callsOf("repeated-steps")).toHaveLength(2);
+  });
+
+  it("has none of two in one reply made with an approval that may be about the other", async () => {
+    repeatIds();
+    const tools = [server("repeated-reply")];
+    const asked = plan([call("crm__refund", { n: 1 }), call("crm__refund", { n: 999 })], "Done.");
+    const first = await answered("responses", asked, { more: { model: "fake/plan", tools } });
+    const input = [decide(approvalsOf(first)[0]!)];
+    await ask("responses", "-", { more: { model, tools, input, previous_response_id: first.whole.id } });
+    expect(await callsOf("repeated-reply")).toEqual([]);
+  });
 });
