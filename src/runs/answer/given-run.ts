@@ -7,7 +7,7 @@ import type { RhoneRequest } from "../../surfaces/rhone.ts";
 import { validate } from "../../surfaces/validate.ts";
 import type { JsonObject } from "../../wire/json.ts";
 import { type GivenRun, givenTools, type RunDefinition } from "../state/definition.ts";
-import { mcpServers } from "../state/server.ts";
+import { MAX_SERVERS, mcpServers } from "../state/server.ts";
 
 /** Throws `auth.forbidden`: what a run would not take from the key is not taken from its calls. */
 export function requireMayBring({ harness, tools }: RhoneRequest, caller: Caller): void {
@@ -66,12 +66,13 @@ const toServerTools = ({ label: server, only }: NamedServer): GivenRun["tools"][
   ...(only && { only }),
 });
 
-/** Throws `request.invalid` for a label that is none, or that a server of `rhone.servers` has. */
+/** Throws `request.invalid` for a label that is none, or that a server of `rhone.servers` has, and for too many servers. */
 function addServers(known: GivenRun["servers"], brought: readonly NamedServer[]): GivenRun["servers"] {
   const servers = { ...known };
   for (const { label, at, url, headers } of brought) {
     if (Object.hasOwn(servers, label))
       throw invalid(at, `expected a label that no other server has, got ${label} again`);
+    if (Object.keys(servers).length === MAX_SERVERS) throw invalid(at, `expected at most ${MAX_SERVERS} servers`);
     try {
       Object.assign(servers, validate(mcpServers, { [label]: { url, headers } }));
     } catch (thrown) {

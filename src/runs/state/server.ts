@@ -68,6 +68,9 @@ export const mcpServer = z
 
 export type McpServer = z.infer<typeof mcpServer>;
 
+/** Servers of one run, at most: each has to list its tools before the run starts. */
+export const MAX_SERVERS = 16;
+
 /** The servers of a run, by the names with which those of their tools start. */
 export const mcpServers = z
   .record(
@@ -79,7 +82,7 @@ export const mcpServers = z
       ),
     mcpServer,
   )
-  .refine((all) => Object.keys(all).length <= 16, "expected at most 16 servers");
+  .refine((all) => Object.keys(all).length <= MAX_SERVERS, `expected at most ${MAX_SERVERS} servers`);
 
 /** A secret, by its name, with the place where it is named and the URL that it is sent to. */
 export type SecretUse = { name: string; at: string; url: string };

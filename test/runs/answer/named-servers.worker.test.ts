@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type Json, json, listOf, newKey, storeHarness } from "../../support/runs/client.ts";
-import { callsOf, crm, tell } from "../../support/runs/mcp.ts";
+import { callsOf, crm, logOf, tell } from "../../support/runs/mcp.ts";
 import { type Answered, answered, ask, call, plan } from "../../support/runs/tool-calls.ts";
 
 /** A host that calls no servers. */
@@ -176,6 +176,13 @@ it.each([
 ])("a server with %s is refused", async (_, more, param) => {
   const answer = await ask("responses", "x", { more: { model, tools: [server("refused", more)] } });
   expect([answer.status, (answer.whole.error as Json).param]).toEqual([400, param]);
+});
+
+it("a request names no more servers than a run may have", async () => {
+  const tools = Array.from({ length: 17 }, (_, i) => server("too-many", { server_label: `crm-${i}` }));
+  const answer = await ask("responses", "x", { more: { model, tools } });
+  expect([answer.status, (answer.whole.error as Json).param]).toEqual([400, "tools[16]"]);
+  expect(await logOf("too-many")).toEqual([]);
 });
 
 it("a key needs a scope to name a server by its URL", async () => {
