@@ -66,9 +66,10 @@ export function planHeldCalls(
   const decide = (execution: Execution, place: number): Execution => {
     const { id: call } = held.calls[place]!;
     const approval = approvalIdOf(held.run, { call, step: held.step.n }, held.definition);
+    const about = decisions.filter(({ id }) => id === approval);
     // An approval of two calls with one id is one of neither.
     const isAlone = held.calls.filter(({ id }) => id === call).length === 1;
-    const decision = decisions.find(({ id, approves }) => id === approval && (isAlone || !approves));
+    const decision = about.find(({ approves }) => !approves) ?? (isAlone ? about[0] : undefined);
     // A refusal counts also where no approval is needed any longer.
     const isRefused = decision?.approves === false && !isSettled(execution);
     if (!isRefused && !needsClient(execution, taking.definition)) return execution;

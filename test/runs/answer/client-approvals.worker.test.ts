@@ -90,6 +90,17 @@ it("a call of a turn that may have been made when its object crashed is not made
   expect(await toolLog("held-unknown")).toHaveLength(1);
 });
 
+it("a call that its client both approves and refuses is not made", async () => {
+  const tools = [server("approvals-both")];
+  const first = await answered("responses", plan([call("crm__refund", { n: 1 })], REQUEST), { more: { model, tools } });
+  const input = [decide(approvalsOf(first)[0]!), decide(approvalsOf(first)[0]!, false)];
+  const done = await answered("responses", "-", {
+    more: { model, tools, input, previous_response_id: first.whole.id },
+  });
+  expect(done.text).toContain("it was not approved");
+  expect(await callsOf("approvals-both")).toEqual([]);
+});
+
 it("a transcript whose session is deleted goes on without it", async () => {
   const more = { model, tools: [server("approvals-deleted")], store: false };
   const asked = { role: "user", content: plan([call("crm__refund", { n: 1 })], REQUEST) };
