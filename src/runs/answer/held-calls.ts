@@ -91,11 +91,11 @@ function findProblem(
   decision: ClientDecision | undefined,
   definitions: readonly [RunDefinition, RunDefinition],
 ): string | undefined {
-  if (decision === undefined) return "This call was not made: nobody has approved it.";
+  if (decision === undefined) return "This call was not made: it has no approval.";
   const reason = decision.reason === undefined ? "" : ` (${decision.reason})`;
   if (!decision.approves) return `This call was not made: it was not approved${reason}.`;
   const [before, now] = definitions.map((definition) => describe(name, definition));
-  return before === now ? undefined : "This call was not made: its tool has changed since its approval was asked for.";
+  return before === now ? undefined : "This call was not made: its tool has changed since the approval request.";
 }
 
 /** All that an approval of a tool is about. */

@@ -86,7 +86,7 @@ describe("a call that needs an approval is not made", () => {
 
   it.each([
     ["if its client refuses", { approve: false, reason: "Too much." }, "it was not approved (Too much.)"],
-    ["with an approval of another", { approve: true, approval_request_id: "mcpr_other" }, "nobody has approved it"],
+    ["with an approval of another", { approve: true, approval_request_id: "mcpr_other" }, "it has no approval"],
   ])("%s", async (what, { approve, ...more }, text) => {
     const test = `refused-${what.length}`;
     const first = await answered("responses", refund(REQUEST), { more: { model, tools: tools(test) } });
