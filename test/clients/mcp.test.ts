@@ -1,6 +1,6 @@
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { startEverything } from "./everything.ts";
+import { startEverything } from "../support/mcp/everything.ts";
 import { baseUrl, key } from "./gateway.ts";
 
 type Json = Record<string, unknown>;
@@ -72,11 +72,11 @@ it("the official client passes on what a person decides", async () => {
 });
 
 describe("a run with the tools of server-everything", () => {
-  let end = (): void => {};
+  let end: (() => Promise<void>) | undefined;
   beforeAll(async () => {
-    end = await startEverything(toolsUrl);
+    end = await startEverything(new URL(toolsUrl).port);
   });
-  afterAll(() => end());
+  afterAll(() => end?.());
 
   /** A run that calls one tool; `answer`: to the questions of the server. */
   async function run(name: string, args: Json, answer?: Json): Promise<Json> {

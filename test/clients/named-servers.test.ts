@@ -5,7 +5,7 @@ import { generateText } from "ai";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { writePlan } from "../fake/plan.ts";
-import { startEverything } from "./everything.ts";
+import { startEverything } from "../support/mcp/everything.ts";
 import { baseUrl, key as apiKey } from "./gateway.ts";
 
 setTracingDisabled(true);
@@ -16,11 +16,11 @@ const serverUrl = `${origin}/mcp`;
 const model = "fake/plan";
 const PLAN = writePlan([[{ name: "all__get-sum", args: { a: 2, b: 40 } }], "It is 42."]);
 
-let end = (): void => {};
+let end: (() => Promise<void>) | undefined;
 beforeAll(async () => {
-  end = await startEverything(origin);
+  end = await startEverything(new URL(origin).port);
 });
-afterAll(() => end());
+afterAll(() => end?.());
 
 const openai = (): OpenAI => new OpenAI({ baseURL: `${baseUrl}/v1`, apiKey, maxRetries: 0 });
 const hosted = (require_approval: "always" | "never"): OpenAI.Responses.Tool => ({

@@ -1,39 +1,14 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { callTool } from "../../src/mcp/call-tool.ts";
 import type { McpOutcome, McpProgress, McpQuestion } from "../../src/mcp/messages.ts";
 import type { McpSession } from "../../src/mcp/session.ts";
 import { listTools } from "../../src/mcp/tools.ts";
 import type { JsonObject } from "../../src/wire/json.ts";
+import { startEverything } from "../support/mcp/everything.ts";
 import { never } from "../support/mcp/fake-server.ts";
 import { openPeerSession } from "../support/mcp/peer.ts";
-import { ROOT } from "../support/source.ts";
-
-const SERVER = join(ROOT, "node_modules/@modelcontextprotocol/server-everything/dist/index.js");
-
-/** The official server of examples, which is legacy, as a process of its own. Resolves once it listens. */
-async function start(port: number): Promise<ChildProcess> {
-  const env = { ...process.env, PORT: String(port) };
-  const child = spawn(process.execPath, [SERVER, "streamableHttp"], { env, stdio: ["ignore", "ignore", "pipe"] });
-  await new Promise<void>((resolve, reject) => {
-    let output = "";
-    child.stderr.on("data", (data: Buffer) => {
-      output += data.toString();
-      if (output.includes("listening on port")) resolve();
-    });
-    child.once("exit", () => reject(new Error(output)));
-  });
-  return child;
-}
-
-async function stop(child: ChildProcess): Promise<void> {
-  const gone = new Promise((resolve) => child.once("exit", resolve));
-  child.kill("SIGKILL");
-  await gone;
-}
 
 /** A port that was free a moment ago. */
 async function findPort(): Promise<number> {
@@ -46,20 +21,20 @@ async function findPort(): Promise<number> {
 
 describe("server-everything", () => {
   let port: number;
-  let child: ChildProcess | undefined;
+  let end: (() => Promise<void>) | undefined;
   let session: McpSession;
   beforeAll(async () => {
     // The server does not say which port the system has chosen for it, and another process may take a free one first.
-    for (let tries = 0; child === undefined; tries++) {
+    for (let tries = 0; end === undefined; tries++) {
       port = await findPort();
-      child = await start(port).catch((reason: unknown) => {
+      end = await startEverything(port).catch((reason: unknown) => {
         if (tries === 4) throw reason;
         return undefined;
       });
     }
     session = openPeerSession(`http://127.0.0.1:${port}/mcp`);
   });
-  afterAll(() => stop(child!));
+  afterAll(() => end!());
 
   const call = (name: string, args: JsonObject = {}, more: object = {}): Promise<McpOutcome> =>
     callTool(
@@ -175,8 +150,8 @@ describe("server-everything", () => {
   });
 
   it("is connected to again when it has forgotten its session", async () => {
-    await stop(child!);
-    child = await start(port);
+    await end!();
+    end = await startEverything(port);
     const calls = await Promise.all([call("echo", { message: "a" }), call("echo", { message: "b" })]);
     expect(calls).toMatchObject([{ text: "Echo: a" }, { text: "Echo: b" }]);
   });

@@ -1,19 +1,12 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { crash, ended, type Json, listOf, send, toolLog, webhook } from "../../support/runs/client.ts";
-import { callsOf, crm } from "../../support/runs/mcp.ts";
-import { type Answered, answered, ask, call, plan } from "../../support/runs/tool-calls.ts";
+import { callsOf, namedServer } from "../../support/runs/mcp.ts";
+import { type Answered, answered, ask, call, outputOf, plan } from "../../support/runs/tool-calls.ts";
 
 /** A host that calls no servers. */
 const model = "fakeanth/plan";
 const REQUEST = { thinking: "", text: "@request" };
 
-const server = (test: string, more: Json = {}): Json => ({
-  type: "mcp",
-  server_label: "crm",
-  server_url: (crm(test, "modern").crm as Json).url,
-  ...more,
-});
-const outputOf = ({ whole }: Answered): Json[] => whole.output as Json[];
 const approvalsOf = (answer: Answered): Json[] =>
   outputOf(answer).filter(({ type }) => type === "mcp_approval_request");
 const decide = ({ id }: Json, approve = true): Json => ({
@@ -24,7 +17,7 @@ const decide = ({ id }: Json, approve = true): Json => ({
 
 it.each(["queue", "branch"])("several approvals of one call at once make it once (%s)", async (on_busy) => {
   const test = `approvals-${on_busy}`;
-  const tools = [server(test)];
+  const tools = [namedServer(test)];
   const first = await answered("responses", plan([call("crm__refund", { n: 1 })], REQUEST), { more: { model, tools } });
   const more = { model, tools, input: [decide(approvalsOf(first)[0]!)], previous_response_id: first.whole.id };
   const all = await Promise.all([1, 2, 3].map(() => ask("responses", "-", { more, rhone: { on_busy } })));
@@ -34,7 +27,7 @@ it.each(["queue", "branch"])("several approvals of one call at once make it once
 
 it("each call of a reply has an approval of its own, beside calls of the client", async () => {
   const own = { type: "function", name: "weather", parameters: { type: "object", properties: {} } };
-  const tools = [server("approvals-each"), own];
+  const tools = [namedServer("approvals-each"), own];
   const calls = [
     call("crm__refund", { n: 1 }),
     call("weather"),
@@ -61,7 +54,7 @@ it("each call of a reply has an approval of its own, beside calls of the client"
 
 it("what opens a server is read nowhere", async () => {
   const opening = { authorization: "s3cret", headers: { "x-key": "s3cret" }, require_approval: "never" };
-  const tools = [server("approvals-secret", opening)];
+  const tools = [namedServer("approvals-secret", opening)];
   const asked = plan([call("crm__refund", { n: 1 })], "Done.");
   const { rhone, whole, raw } = await answered("responses", asked, { more: { model, tools } });
   const run = rhone.run_id as string;
@@ -91,7 +84,7 @@ it("a call of a turn that may have been made when its object crashed is not made
 });
 
 it("a call that its client both approves and refuses is not made", async () => {
-  const tools = [server("approvals-both")];
+  const tools = [namedServer("approvals-both")];
   const first = await answered("responses", plan([call("crm__refund", { n: 1 })], REQUEST), { more: { model, tools } });
   const input = [decide(approvalsOf(first)[0]!), decide(approvalsOf(first)[0]!, false)];
   const done = await answered("responses", "-", {
@@ -102,7 +95,7 @@ it("a call that its client both approves and refuses is not made", async () => {
 });
 
 it("a transcript whose session is deleted goes on without it", async () => {
-  const more = { model, tools: [server("approvals-deleted")], store: false };
+  const more = { model, tools: [namedServer("approvals-deleted")], store: false };
   const asked = { role: "user", content: plan([call("crm__refund", { n: 1 })], REQUEST) };
   const first = await answered("responses", "-", { more: { ...more, input: [asked] } });
   await send("DELETE", `/v1/sessions/${first.rhone.session_id as string}`);
@@ -115,7 +108,7 @@ it("a transcript whose session is deleted goes on without it", async () => {
 it("a host of the same wire gets none of the items that are for the gateway only", async () => {
   const asked = { role: "user", content: plan([call("crm__refund", { n: 1 })], REQUEST) };
   const first = await answered("responses", "-", {
-    more: { model, tools: [server("approvals-moved")], input: [asked] },
+    more: { model, tools: [namedServer("approvals-moved")], input: [asked] },
   });
   const decided = decide(approvalsOf(first)[0]!, false);
   const input = [asked, ...outputOf(first), decided, { role: "user", content: plan(REQUEST) }];
@@ -140,7 +133,7 @@ describe("a host that gives its calls the same ids", () => {
   it("has each of them shown under an id of its own", async () => {
     repeatIds();
     const steps = [1, 2].map((n) => [call("crm__refund", { n })]);
-    const tools = [server("repeated-steps", { require_approval: "never" })];
+    const tools = [namedServer("repeated-steps", { require_approval: "never" })];
     const answer = await answered("responses", plan(...steps, "Done."), { more: { model: "fake/plan", tools } });
     const ids = outputOf(answer).map(({ id }) => id);
     expect([ids.length, new Set(ids).size]).toEqual([7, 7]);
@@ -149,7 +142,7 @@ describe("a host that gives its calls the same ids", () => {
 
   it("has none of two in one reply made with an approval that may be about the other", async () => {
     repeatIds();
-    const tools = [server("repeated-reply")];
+    const tools = [namedServer("repeated-reply")];
     const asked = plan([call("crm__refund", { n: 1 }), call("crm__refund", { n: 999 })], "Done.");
     const first = await answered("responses", asked, { more: { model: "fake/plan", tools } });
     const input = [decide(approvalsOf(first)[0]!)];

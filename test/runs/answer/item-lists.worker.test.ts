@@ -1,7 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { expect, it } from "vitest";
 import { json, send, type Json } from "../../support/runs/client.ts";
-import { crm } from "../../support/runs/mcp.ts";
+import { namedServer } from "../../support/runs/mcp.ts";
 import { type Answered, answered, call, plan, SURFACE_NAMES } from "../../support/runs/tool-calls.ts";
 import { objectOf } from "../../support/worker/client.ts";
 
@@ -90,13 +90,8 @@ it.each(SURFACE_NAMES)(
 
 it("the calls of a server that the client has named are listed as it has got them, and cannot be deleted", async () => {
   const model = "fakeanth/plan";
-  const server = (name: string): Json => ({
-    type: "mcp",
-    server_label: "crm",
-    server_url: (crm(name, "modern").crm as Json).url,
-  });
   const question = plan([call("crm__refund", { n: 1 })], "Done.");
-  const tools = [{ ...server("listed"), require_approval: "never" }];
+  const tools = [namedServer("listed", { require_approval: "never" })];
   const made = await answered("responses", question, { more: { model, tools } });
   const at = `${conversationOf(made)}/items`;
   const items = await listOf(at);
@@ -106,7 +101,7 @@ it("the calls of a server that the client has named are listed as it has got the
   expect([refused.status, await refused.json()]).toMatchObject([400, { error: { param: "item_id" } }]);
   expect(await listOf(at)).toEqual(items);
 
-  const waiting = await answered("responses", question, { more: { model, tools: [server("listed-waits")] } });
+  const waiting = await answered("responses", question, { more: { model, tools: [namedServer("listed-waits")] } });
   const listed = await listOf(`${conversationOf(waiting)}/items`);
   expect(listed.slice(1).map((item) => item.id)).toEqual(outputOf(waiting).map((item) => item.id));
   expect(listed.at(-1)).toEqual(outputOf(waiting).at(-1));

@@ -1,21 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { type Json, json, listOf, newKey, storeHarness } from "../../support/runs/client.ts";
-import { callsOf, crm, logOf, tell } from "../../support/runs/mcp.ts";
-import { type Answered, answered, ask, call, plan } from "../../support/runs/tool-calls.ts";
+import { callsOf, crm, logOf, namedServer, tell, urlOf } from "../../support/runs/mcp.ts";
+import { type Answered, answered, ask, call, outputOf, plan } from "../../support/runs/tool-calls.ts";
 
 /** A host that calls no servers. */
 const model = "fakeanth/plan";
 const REQUEST = { thinking: "", text: "@request" };
 
-/** A server of one test as a tool of a request. */
-const server = (test: string, more: Json = {}): Json => ({
-  type: "mcp",
-  server_label: "crm",
-  server_url: (crm(test, "modern").crm as Json).url,
-  ...more,
-});
 const refund = (after: unknown = "Done."): string => plan([call("crm__refund", { n: 1 })], after);
-const outputOf = ({ whole }: Answered): Json[] => whole.output as Json[];
 const itemOf = (answer: Answered, type: string): Json => outputOf(answer).find((item) => item.type === type)!;
 const typesOf = (answer: Answered): unknown[] => outputOf(answer).map(({ type }) => type);
 const decide = (answer: Answered, approve: boolean, more: Json = {}): Json => ({
@@ -31,7 +23,7 @@ const next = (answer: Answered, input: Json[], tools: Json[]): Promise<Answered>
 describe.each([false, true])("a server that a request names as a tool (stream: %s)", (stream) => {
   it("is called by the gateway, with its list and its calls as items of one response", async () => {
     const test = `named-${stream}`;
-    const tools = [server(test, { require_approval: "never", allowed_tools: ["refund"], authorization: "t0ken" })];
+    const tools = [namedServer(test, { require_approval: "never", allowed_tools: ["refund"], authorization: "t0ken" })];
     const answer = await answered("responses", refund(), { stream, more: { model, tools } });
     expect(typesOf(answer)).toEqual(["mcp_list_tools", "reasoning", "message", "mcp_call", "message"]);
     expect(itemOf(answer, "mcp_list_tools")).toMatchObject({ server_label: "crm", tools: [{ name: "refund" }] });
@@ -67,7 +59,7 @@ describe.each([false, true])("a server that a request names as a tool (stream: %
 
   it("is asked about first, and called once when its client approves", async () => {
     const test = `approved-${stream}`;
-    const tools = [server(test)];
+    const tools = [namedServer(test)];
     const first = await answered("responses", refund(REQUEST), { stream, more: { model, tools } });
     expect(typesOf(first)).toEqual(["mcp_list_tools", "reasoning", "message", "mcp_approval_request"]);
     expect(itemOf(first, "mcp_approval_request")).toMatchObject({ server_label: "crm", name: "refund" });
@@ -82,7 +74,7 @@ describe.each([false, true])("a server that a request names as a tool (stream: %
 });
 
 describe("a call that needs an approval is not made", () => {
-  const tools = (test: string): Json[] => [server(test)];
+  const tools = (test: string): Json[] => [namedServer(test)];
 
   it.each([
     ["if its client refuses", { approve: false, reason: "Too much." }, "it was not approved (Too much.)"],
@@ -99,7 +91,7 @@ describe("a call that needs an approval is not made", () => {
     const test = "approved-changed";
     const first = await answered("responses", refund(REQUEST), { more: { model, tools: tools(test) } });
     await tell(test, "change");
-    const moved = [server(test, { server_url: (crm(test, "legacy").crm as Json).url })];
+    const moved = [namedServer(test, { server_url: urlOf(test, "legacy") })];
     const done = await next(first, [decide(first, true)], moved);
     expect(done.text).toContain("its tool has changed since");
     expect(await callsOf(test)).toEqual([]);
@@ -115,7 +107,7 @@ describe("a call that needs an approval is not made", () => {
 });
 
 it("an approval leads to its session, also from a client that sends its transcript again", async () => {
-  const tools = [server("approved-resent")];
+  const tools = [namedServer("approved-resent")];
   const input = [{ role: "user", content: refund(REQUEST) }];
   const first = await answered("responses", "-", { more: { model, tools, input, store: false } });
   const resent = [...input, ...outputOf(first), decide(first, true)];
@@ -150,12 +142,12 @@ it("a request names a server of its harness by the label, and is asked what that
     more: { model, tools: [{ ...tools[0], server_label: "x" }] },
   });
   expect([unknown.status, (unknown.whole.error as Json).param]).toEqual([400, "tools[0]"]);
-  const foreign = await ask("responses", "x", { ...options, more: { model, tools: [server("labelled")] } });
+  const foreign = await ask("responses", "x", { ...options, more: { model, tools: [namedServer("labelled")] } });
   expect([foreign.status, (foreign.whole.error as Json).param]).toEqual([400, "tools[0]"]);
 });
 
 it("the model has to call the server that the client chooses", async () => {
-  const tools = [server("chosen", { require_approval: "never" })];
+  const tools = [namedServer("chosen", { require_approval: "never" })];
   const tool_choice = { type: "mcp", server_label: "crm", name: "refund" };
   const { text } = await answered("responses", plan(REQUEST), { more: { model, tools, tool_choice } });
   const { tool_choice: sent } = JSON.parse(text.slice(text.indexOf("{"))) as Json;
@@ -174,12 +166,12 @@ it.each([
   ["a token with a line break", { authorization: "a\nb" }, "tools[0]"],
   ["another word for approvals", { require_approval: "perhaps" }, "tools[0].require_approval"],
 ])("a server with %s is refused", async (_, more, param) => {
-  const answer = await ask("responses", "x", { more: { model, tools: [server("refused", more)] } });
+  const answer = await ask("responses", "x", { more: { model, tools: [namedServer("refused", more)] } });
   expect([answer.status, (answer.whole.error as Json).param]).toEqual([400, param]);
 });
 
 it("a request names no more servers than a run may have", async () => {
-  const tools = Array.from({ length: 17 }, (_, i) => server("too-many", { server_label: `crm-${i}` }));
+  const tools = Array.from({ length: 17 }, (_, i) => namedServer("too-many", { server_label: `crm-${i}` }));
   const answer = await ask("responses", "x", { more: { model, tools } });
   expect([answer.status, (answer.whole.error as Json).param]).toEqual([400, "tools[16]"]);
   expect(await logOf("too-many")).toEqual([]);
@@ -187,12 +179,12 @@ it("a request names no more servers than a run may have", async () => {
 
 it("a key needs a scope to name a server by its URL", async () => {
   const key = await newKey(["inference"]);
-  const answer = await ask("responses", "x", { key, more: { model, tools: [server("scoped")] } });
+  const answer = await ask("responses", "x", { key, more: { model, tools: [namedServer("scoped")] } });
   expect([answer.status, (answer.whole.error as Json).param]).toEqual([403, "tools[0]"]);
 });
 
 it("a host that calls servers itself gets the tool as its client has sent it", async () => {
-  const tools = [server("theirs")];
+  const tools = [namedServer("theirs")];
   const answer = await answered("responses", plan(REQUEST), { more: { tools } });
   expect(answer.text).toContain('"server_label":"crm"');
   expect(answer.headers.get("x-rhone-run-id")).toBeNull();
@@ -200,7 +192,10 @@ it("a host that calls servers itself gets the tool as its client has sent it", a
 
 it("a stateless call goes on without the server", async () => {
   const rhone = { context_mode: "stateless" };
-  const answer = await answered("responses", plan("Hi."), { rhone, more: { model, tools: [server("stateless")] } });
+  const answer = await answered("responses", plan("Hi."), {
+    rhone,
+    more: { model, tools: [namedServer("stateless")] },
+  });
   expect(answer.rhone.losses).toContainEqual(expect.objectContaining({ at: "tools.mcp", what: "dropped" }));
 });
 

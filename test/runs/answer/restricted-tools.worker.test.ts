@@ -1,22 +1,14 @@
 import { beforeAll, expect, it } from "vitest";
 import { type Json, storeHarness, toolLog, webhook } from "../../support/runs/client.ts";
-import { callsOf, crm, logOf } from "../../support/runs/mcp.ts";
-import { type Answered, answered, ask, call, plan } from "../../support/runs/tool-calls.ts";
+import { callsOf, crm, logOf, namedServer, urlOf } from "../../support/runs/mcp.ts";
+import { type Answered, answered, ask, call, outputOf, plan } from "../../support/runs/tool-calls.ts";
 
 /** A host that calls no servers. */
 const model = "fakeanth/plan";
 const REQUEST = { thinking: "", text: "@request" };
 const refund = plan([call("crm__refund", { n: 1 })], REQUEST);
 
-const urlOf = (test: string): unknown => (crm(test, "modern").crm as Json).url;
-const server = (test: string, more: Json = {}): Json => ({
-  type: "mcp",
-  server_label: "crm",
-  server_url: urlOf(test),
-  ...more,
-});
 const labelled = (more: Json = {}): Json => ({ type: "mcp", server_label: "crm", ...more });
-const outputOf = ({ whole }: Answered): Json[] => whole.output as Json[];
 const approvalOf = (answer: Answered): Json => outputOf(answer).find(({ type }) => type === "mcp_approval_request")!;
 /** The choice of a tool as the host has got it: the model answers with its request. */
 const choiceIn = ({ text }: Answered): unknown => (JSON.parse(text.slice(text.indexOf("{"))) as Json).tool_choice;
@@ -61,9 +53,9 @@ it("a server of rhone.servers is one of the call if the request names it", async
 
 it("a refusal counts also where the call needs no approval any longer", async () => {
   const test = "restricted-refused";
-  const first = await answered("responses", refund, { more: { model, tools: [server(test)] } });
+  const first = await answered("responses", refund, { more: { model, tools: [namedServer(test)] } });
   const input = [{ type: "mcp_approval_response", approval_request_id: approvalOf(first).id, approve: false }];
-  const more = { model, tools: [server(test, { require_approval: "never" })], input };
+  const more = { model, tools: [namedServer(test, { require_approval: "never" })], input };
   const done = await answered("responses", "-", { more: { ...more, previous_response_id: first.whole.id } });
   expect(done.text).toContain("it was not approved");
   expect(await callsOf(test)).toEqual([]);
@@ -79,7 +71,7 @@ it("a server of Anthropic's connector that is not enabled has no tools", async (
 
 it("a choice among tools may name a server", async () => {
   const own = { type: "function", name: "weather", parameters: { type: "object", properties: {} } };
-  const tools = [server("restricted-choice", { require_approval: "never", allowed_tools: ["refund"] }), own];
+  const tools = [namedServer("restricted-choice", { require_approval: "never", allowed_tools: ["refund"] }), own];
   const tool_choice = { type: "allowed_tools", mode: "required", tools: [{ type: "mcp", server_label: "crm" }] };
   const answer = await answered("responses", plan(REQUEST), { more: { model: "fake/plan", tools, tool_choice } });
   expect(JSON.stringify(choiceIn(answer))).toMatch(/crm__refund/);
@@ -88,7 +80,7 @@ it("a choice among tools may name a server", async () => {
 
 it("a token takes the place of a header for it", async () => {
   const opening = { authorization: "token", headers: { Authorization: "Basic x" }, require_approval: "never" };
-  await answered("responses", refund, { more: { model, tools: [server("restricted-token", opening)] } });
+  await answered("responses", refund, { more: { model, tools: [namedServer("restricted-token", opening)] } });
   const sent = (await logOf("restricted-token")).map(({ headers }) => headers.authorization);
   expect(new Set(sent)).toEqual(new Set(["Bearer token"]));
 });

@@ -1,6 +1,6 @@
 import { beforeAll, expect, it } from "vitest";
 import { type Json, json, newKey, send } from "../../support/runs/client.ts";
-import { callsOf, crm } from "../../support/runs/mcp.ts";
+import { callsOf, crm, urlOf } from "../../support/runs/mcp.ts";
 import { type Answered, answered, call, plan } from "../../support/runs/tool-calls.ts";
 import { EMAIL, setProfile, TAG } from "../../support/shield/gateway.ts";
 
@@ -22,7 +22,7 @@ it.each([false, true])(
   "a client is shown its own values in calls, and no other key is (stream: %s)",
   async (stream) => {
     const test = `shielded-${stream}`;
-    const server_url = (crm(test, "modern").crm as Json).url;
+    const server_url = urlOf(test);
     const require_approval = { never: { tool_names: ["get_order"] } };
     const tools = [{ type: "mcp", server_label: "crm", server_url, require_approval }];
     const options = { stream, rhone: { safety } };
@@ -53,7 +53,7 @@ it.each([false, true])(
 );
 
 it("a server gets the tag of a value that is not of the key which approves its call", async () => {
-  const server_url = (crm("shielded-other", "modern").crm as Json).url;
+  const server_url = urlOf("shielded-other");
   const tools = [{ type: "mcp", server_label: "crm", server_url }];
   const [one, other] = [await newKey(["inference", "tools:remote"]), await newKey(["inference", "tools:remote"])];
   const first = await answered("responses", ASKED, { key: one, rhone: { safety }, more: { model, tools } });

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { type Json, newKey, storeHarness } from "../../support/runs/client.ts";
-import { callsOf, crm } from "../../support/runs/mcp.ts";
+import { callsOf, crm, urlOf } from "../../support/runs/mcp.ts";
 import { type Answered, answered, ask, call, plan } from "../../support/runs/tool-calls.ts";
 
 const BETA = { "anthropic-beta": "mcp-client-2025-11-20" };
@@ -8,7 +8,6 @@ const BETA = { "anthropic-beta": "mcp-client-2025-11-20" };
 const model = "fake/plan";
 const REQUEST = { thinking: "", text: "@request" };
 const refund = (after: unknown = "Done."): string => plan([call("crm__refund", { n: 1 })], after);
-const urlOf = (test: string): unknown => (crm(test, "modern").crm as Json).url;
 const typesOf = ({ whole }: Answered): unknown[] => (whole.content as Json[]).map(({ type }) => type);
 
 describe.each([false, true])("Messages (stream: %s)", (stream) => {

@@ -6,10 +6,22 @@ import { type Json, listOf, send } from "./client.ts";
 const HOST = "https://mcp.example.com";
 export const KINDS = ["modern", "legacy"] as const;
 
-/** A server of one test, as a run names it. */
+/** The URL of the server of one test. */
+export const urlOf = (test: string, kind = "modern"): string => `${HOST}/${test}/${kind}`;
+
+/** The server of one test, as a run names it. */
 export const crm = (test: string, kind: string, more: Json = {}): Json => ({
-  crm: { url: `${HOST}/${test}/${kind}`, ...more },
+  crm: { url: urlOf(test, kind), ...more },
 });
+
+/** The same as a tool of a request on Responses. */
+export const namedServer = (test: string, more: Json = {}): Json => ({
+  type: "mcp",
+  server_label: "crm",
+  server_url: urlOf(test),
+  ...more,
+});
+
 export const logOf = async (test: string): Promise<McpMessage[]> => (await fetch(`${HOST}/${test}/log`)).json();
 export const callsOf = async (test: string): Promise<Json[]> =>
   (await logOf(test)).filter(({ method }) => method === "tools/call").map(({ params }) => params);

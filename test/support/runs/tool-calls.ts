@@ -272,3 +272,6 @@ export async function startCall(test: string, text: string, rhone: Json): Promis
 }
 
 type StartedCall = { call: string; run: string; session: string; reading: Promise<string> };
+
+/** The items of an answer of Responses. */
+export const outputOf = ({ whole }: Answered): Json[] => whole.output as Json[];
